@@ -1,0 +1,130 @@
+"""The vocabulary: every column this project adds, in one list from which the documentation's tables are generated.
+
+Names are a contract. A column is dotted, lower case, and never has an existing Zeek field as its prefix. One name has
+one type everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+Type = pl.DataType | type[pl.DataType]
+Strings = pl.List(pl.String)
+
+ALL = "all with id.*"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One added column: its name, Polars type, the logs it appears in, and what it says (with its unit)."""
+
+    name: str
+    type: Type
+    logs: str
+    doc: str
+
+
+def _group(logs: str, prefix: str, *columns: tuple[str, Type, str]) -> tuple[Column, ...]:
+    return tuple(Column(prefix + name, type_, logs, doc) for name, type_, doc in columns)
+
+
+_SOFTWARE: tuple[tuple[str, Type, str], ...] = (
+    ("product", pl.String, "product that the banner names"),
+    ("version", pl.String, "its version"),
+    ("vendor", pl.String, "its vendor"),
+    ("os", pl.String, "operating system that the banner gives away"),
+    ("os_version", pl.String, "its release"),
+    ("protocol", pl.String, "protocol version that the banner states"),
+    ("hostname", pl.String, "host name that the banner states"),
+    ("hardware", pl.String, "hardware that the banner gives away"),
+    ("cpe", pl.String, "CPE 2.3 name, where it is certain"),
+)
+
+
+def software(logs: str, prefix: str) -> tuple[Column, ...]:
+    """The columns that a parsed banner gives, under a prefix such as ``ssh_server.``."""
+    return _group(logs, prefix, *((name, type_, doc) for name, type_, doc in _SOFTWARE))
+
+
+SOFTWARE_FIELDS = tuple(name for name, _, _ in _SOFTWARE)
+
+# Which log carries whose banner, and the prefix of what is read from it.
+BANNER_LOGS: tuple[tuple[str, str], ...] = (
+    ("ssh", "ssh_client."),
+    ("ssh", "ssh_server."),
+    ("smtp", "smtp_server."),
+    ("smtp", "smtp_client."),
+    ("http", "http_server."),
+    ("ftp", "ftp_server."),
+    ("imap", "imap_server."),
+    ("pop3", "pop3_server."),
+    ("mysql", "mysql_server."),
+    ("nntp", "nntp_server."),
+    ("rtsp", "rtsp_server."),
+    ("sip", "sip_server."),
+    ("sip", "sip_client."),
+    ("rfb", "rfb_server."),
+    ("rfb", "rfb_client."),
+    ("irc", "irc_server."),
+    ("telnet", "telnet_server."),
+    ("ldap", "ldap_server."),
+    ("banner", "banner."),
+)
+
+COLUMNS: tuple[Column, ...] = (
+    *(
+        column
+        for side, who in (("orig", "originator"), ("resp", "responder"))
+        for column in _group(
+            ALL,
+            f"{side}.",
+            ("scope", pl.String, f"scope of the {who}'s address: private, public, loopback, link_local, multicast, …"),
+            ("country", pl.String, f"the {who}'s country, ISO 3166-1 alpha-2"),
+            ("asn", pl.UInt32, f"number of the autonomous system that announces the {who}'s address"),
+            ("as_org", pl.String, "its organisation"),
+        )
+    ),
+    *_group(
+        "conn",
+        "",
+        ("port.service", pl.String, "what the responder port asserts: IANA's or the site's name"),
+        ("port.group", pl.String, "group of a port that deserves care"),
+        ("port.note", pl.String, "why it deserves care"),
+        ("orig.port_class", pl.String, "class of the originator port: privileged, registered, ephemeral"),
+        ("behavior.class", pl.String, "scan, control, chatter, file_transfer"),
+        ("behavior.orig_mean", pl.Float64, "mean bytes a packet from the originator, IP headers included"),
+        ("behavior.resp_mean", pl.Float64, "mean bytes a packet from the responder, IP headers included"),
+        ("resp.name", pl.String, "the name that the client meant by the responder"),
+        ("resp.name_source", pl.String, "where the name comes from: sni, host, dns, dns_any, cert"),
+        ("app.protocol", pl.String, "application-layer protocol"),
+        ("app.name", pl.String, "application"),
+        ("app.category", pl.String, "web, mail, file_sharing, remote_access, …"),
+        ("app.confidence", pl.Float64, "probability, 0 to 1, that app.protocol is right"),
+        ("app.evidence", Strings, "source:what, strongest first"),
+        ("app.asserted", pl.String, "the protocol that the responder port asserts"),
+        ("app.contradiction", pl.Boolean, "observed and asserted protocol disagree"),
+        ("community_id", pl.String, "community id version 1, if the log lacks it"),
+    ),
+    *_group(
+        "http",
+        "ua.",
+        ("family", pl.String, "browser or program that the User-Agent names"),
+        ("version", pl.String, "its version"),
+        ("os", pl.String, "operating system that the User-Agent names"),
+        ("os_version", pl.String, "its version"),
+        ("device", pl.String, "device that the User-Agent names"),
+        ("kind", pl.String, "browser, mobile, bot, library, tool, updater, other"),
+    ),
+    *_group(
+        "conn, http, ssl, dns, quic",
+        "site.",
+        ("category", pl.String, "category of a subsidiary site, from the name"),
+        ("product", pl.String, "the product it belongs to"),
+    ),
+    *_group("dns, http, ssl, quic", "name.", ("registered_domain", pl.String, "registered domain, public-suffix aware")),
+    *(column for log, prefix in BANNER_LOGS for column in software(log, prefix)),
+)
+
+TYPES: dict[str, Type] = {column.name: column.type for column in COLUMNS}

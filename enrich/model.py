@@ -1,0 +1,169 @@
+"""What an enricher is: a declaration and one pure function on distinct keys.
+
+An :class:`Enricher` names its key columns, the columns it adds, the logs it applies to (:class:`Use`) and the tables
+it needs. Its ``prepare`` gets the tables once and returns the *work*: a function that receives a frame of **distinct**
+keys (one column per name in ``keys``, any height, nulls possible) and returns a frame of the **same height and order**
+holding exactly the ``adds`` columns; no match is null, an exception means a bug. Everything else follows from the
+declaration: caching, validation, documentation, and the same enricher on files and on DataFrames.
+
+:class:`Memo` is the one place where that function is called: it remembers results over batches, so that each
+distinct User-Agent, banner, address or name is worked out once a run, and hands a batch back as *row numbers into a
+small table* (:class:`Added`). Shapes render the small table, not the rows.
+
+This module imports nothing local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import polars as pl
+
+Work = Callable[[pl.DataFrame], pl.DataFrame]
+Render = Callable[[pl.DataFrame], pl.Series]
+T = TypeVar("T")
+
+
+class Resources(Protocol):
+    """What ``prepare`` may ask for: mapping tables and the site's settings. No other I/O belongs in an enricher."""
+
+    def csv(self, name: str) -> pl.DataFrame:
+        """Return the CSV table ``mappings/<name>``, all columns strings."""
+
+    def toml(self, name: str) -> dict[str, Any]:
+        """Return the TOML table ``mappings/<name>``."""
+
+    def path(self, name: str) -> Path:
+        """Return where ``mappings/<name>`` lies (for folders and databases)."""
+
+    def settings(self, section: str) -> Mapping[str, Any]:
+        """Return a section of the site's configuration; empty if there is none."""
+
+    def shared(self, name: str, build: Callable[[], T]) -> T:
+        """Build something expensive once a run and share it between enrichers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Where an enricher applies: in which logs, with which of their columns as keys, under which prefix.
+
+    ``columns`` are in the order of the enricher's ``keys``. A log that lacks every one of them is left alone; a
+    missing column beside a present one reads as null. ``absent`` names a column of the log that, when it is there,
+    makes the enricher stand back (the log has the answer already).
+    """
+
+    logs: tuple[str, ...]
+    columns: tuple[str, ...]
+    prefix: str = ""
+    absent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enricher:
+    """One enricher: its name, what it reads and adds, and how its work is prepared."""
+
+    name: str
+    doc: str
+    keys: tuple[str, ...]
+    adds: Mapping[str, pl.DataType | type[pl.DataType]]
+    uses: tuple[Use, ...]
+    prepare: Callable[[Resources], Work]
+    tables: tuple[str, ...] = ()
+
+    def columns(self) -> list[str]:
+        """Every column this enricher can add, with its prefixes."""
+        return sorted({use.prefix + name for use in self.uses for name in self.adds})
+
+
+@dataclass(slots=True)
+class Added:
+    """Columns to append to a batch: row ``index[i]`` of ``table`` belongs to row ``i`` (``index`` None: row ``i`` itself).
+
+    ``memo`` (if any) is where the table's rendered rows are remembered.
+    """
+
+    table: pl.DataFrame
+    index: pl.Series | None = None
+    memo: Memo | None = None
+
+    def column(self, name: str) -> pl.Series:
+        """The column in the batch's own rows."""
+        values = self.table[name]
+        return values if self.index is None else values.gather(self.index)
+
+    def frame(self) -> pl.DataFrame:
+        """All columns in the batch's own rows."""
+        return self.table if self.index is None else self.table[self.index]
+
+    def rendered(self, kind: object, render: Render) -> pl.Series:
+        """The rendered text of each row of the batch; distinct rows are rendered once a run."""
+        text = render(self.table) if self.memo is None else self.memo.rendered(kind, render)
+        return text if self.index is None else text.gather(self.index)
+
+
+ROW = "__row__"
+
+
+@dataclass(slots=True)
+class Memo:
+    """Applies one enricher's work to distinct keys only, remembering up to ``limit`` of them."""
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    work: Work
+    limit: int = 200_000
+    known: pl.DataFrame | None = None
+    table: pl.DataFrame = field(default_factory=pl.DataFrame)
+    texts: dict[object, pl.Series] = field(default_factory=dict)
+
+    def apply(self, keys: pl.DataFrame) -> Added:
+        """Map a batch's keys to rows of the remembered table, working out what is new."""
+        names = list(self.keys)
+        distinct = keys.unique(maintain_order=True)
+        if self.known is not None and self.known.height + distinct.height > self.limit:
+            self.known, self.texts = None, {}
+        if self.known is None:
+            self.known = distinct.with_row_index(ROW)
+            self.table = self._work(distinct)
+            rows = self.known
+        else:
+            rows = distinct.join(self.known, on=names, how="left", nulls_equal=True, maintain_order="left")
+            new = rows.filter(pl.col(ROW).is_null()).select(names)
+            if new.height:
+                numbered = new.with_row_index(ROW, offset=self.known.height)
+                self.table = pl.concat([self.table, self._work(new)], rechunk=True)
+                self.known = pl.concat([self.known, numbered], rechunk=True)
+                rows = pl.concat([rows.filter(pl.col(ROW).is_not_null()).select(ROW, *names), numbered])
+        index = keys.join(rows, on=names, how="left", nulls_equal=True, maintain_order="left")[ROW]
+        return Added(self.table, index, self)
+
+    def rendered(self, kind: object, render: Render) -> pl.Series:
+        """The rendered rows of the table, extended by what has come since the last call."""
+        have = self.texts.get(kind)
+        if have is None:
+            have = render(self.table)
+        elif have.len() < self.table.height:
+            have = pl.concat([have, render(self.table.slice(have.len()))], rechunk=True)
+        self.texts[kind] = have
+        return have
+
+    def _work(self, keys: pl.DataFrame) -> pl.DataFrame:
+        out = self.work(keys)
+        if out.height != keys.height:
+            raise ValueError(f"an enricher returned {out.height} rows for {keys.height} keys")
+        return out.rename(dict(zip(out.columns, self.names, strict=True)))
+
+
+def key_frame(frame: pl.DataFrame, use: Use, keys: Sequence[str]) -> pl.DataFrame | None:
+    """The key columns of a batch under the enricher's own names; None if the log has none of them."""
+    if use.absent is not None and use.absent in frame.columns:
+        return None
+    if not any(column in frame.columns for column in use.columns):
+        return None
+    return frame.select(
+        (pl.col(column) if column in frame.columns else pl.lit(None, pl.String)).alias(key)
+        for key, column in zip(keys, use.columns, strict=True)
+    )

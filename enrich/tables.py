@@ -1,0 +1,163 @@
+"""Mapping tables and the site's configuration: the one implementation of :class:`enrich.model.Resources`.
+
+A shipped table lies under ``mappings/`` (inside the wheel: ``enrich/mappings/``). A site lays its own tables over the
+shipped ones with ``[tables]`` in its configuration; a site's rows come first, and in every table the first row that
+speaks about a key wins.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+
+from enrich.errors import ConfigError, TableError
+
+T = TypeVar("T")
+_HERE = Path(__file__).resolve().parent
+MAPPINGS = _HERE / "mappings" if (_HERE / "mappings").is_dir() else _HERE.parent / "mappings"
+
+SECTIONS = frozenset({"tables", "databases", "recog", "domain_lists", "networks"})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a table's facts come from: who says so, under which licence, as of when."""
+
+    source: str
+    licence: str
+    date: str
+
+
+@dataclass(slots=True)
+class Tables:
+    """The mapping tables with a site's own laid over them. Read on first use, then kept."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    config_path: Path | None = None
+    root: Path = MAPPINGS
+    _cache: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, config: Path | None) -> Tables:
+        """Read a site's configuration file (TOML). Raises ConfigError naming file and reason."""
+        if config is None:
+            return cls()
+        try:
+            settings = tomllib.loads(config.read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{config}: {error.strerror or error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{config}: not valid TOML: {error}") from error
+        for section, value in settings.items():
+            if not isinstance(value, dict):
+                raise ConfigError(f"{config}: {section}: expected a section such as [tables]")
+        return cls(config=settings, config_path=config)
+
+    def settings(self, section: str) -> Mapping[str, Any]:
+        """Return a section of the site's configuration; empty if there is none."""
+        value: Mapping[str, Any] = self.config.get(section, {})
+        return value
+
+    def setting_path(self, section: str, key: str) -> Path | None:
+        """Return a path named in the configuration, relative to the configuration file. Raises ConfigError if absent."""
+        value = self.settings(section).get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise ConfigError(f"{self.config_path}: {section}.{key}: expected a path in quotes")
+        path = (self.config_path.parent if self.config_path else Path()) / value
+        if not path.exists():
+            raise ConfigError(f"{self.config_path}: {section}.{key}: no such file or folder: {value}")
+        return path
+
+    def path(self, name: str) -> Path:
+        """Return where ``mappings/<name>`` lies."""
+        return self.root / name
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """Return the names of the tables of a folder, sorted, e.g. ``sites/antivirus.csv``."""
+        return sorted(f"{folder}/{path.name}" for path in (self.root / folder).glob(f"*{suffix}"))
+
+    def csv(self, name: str) -> pl.DataFrame:
+        """Return the CSV table ``mappings/<name>``, the site's own rows first, all columns strings, empty cells null."""
+        return self.shared(name, lambda: self._csv_with_overlay(name))
+
+    def toml(self, name: str) -> dict[str, Any]:
+        """Return the TOML table ``mappings/<name>``."""
+        return self.shared(name, lambda: read_toml(self.root / name))
+
+    def overlays(self, name: str) -> list[Path]:
+        """Return the site's own files for a table, or for its folder (``[tables]`` in the configuration)."""
+        paths: list[Path] = []
+        for key in (name, name.split("/", maxsplit=1)[0]):
+            value = self.settings("tables").get(key, [])
+            for item in value if isinstance(value, list) else [value]:
+                if not isinstance(item, str):
+                    raise ConfigError(f"{self.config_path}: tables.{key}: expected a path in quotes, or a list of them")
+                path = (self.config_path.parent if self.config_path else Path()) / item
+                if not path.is_file():
+                    raise ConfigError(f"{self.config_path}: tables.{key}: no such file: {item}")
+                paths.append(path)
+        return paths
+
+    def shared(self, name: str, build: Callable[[], T]) -> T:
+        """Build something once and keep it."""
+        if name not in self._cache:
+            self._cache[name] = build()
+        value: T = self._cache[name]
+        return value
+
+    def _csv_with_overlay(self, name: str) -> pl.DataFrame:
+        shipped = read_csv(self.root / name)
+        own = [read_csv(path) for path in self.overlays(name)]
+        for path, frame in zip(self.overlays(name), own, strict=True):
+            unknown = set(frame.columns) - set(shipped.columns)
+            if unknown:
+                raise TableError(
+                    f"{path}: unknown column {sorted(unknown)[0]!r}; expected some of: {', '.join(shipped.columns)}"
+                )
+        return pl.concat([*own, shipped], how="diagonal")
+
+
+def read_csv(path: Path) -> pl.DataFrame:
+    """Read a CSV table: ``#`` comment lines, a header row, then rows; all strings, empty cells null."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: cannot be read: {error}") from error
+    body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    if not body.strip():
+        raise TableError(f"{path}: no header row; the first row that is not a comment must name the columns")
+    try:
+        return pl.read_csv(io.StringIO(body), infer_schema=False, null_values=[""])
+    except pl.exceptions.PolarsError as error:
+        raise TableError(f"{path}: {str(error).splitlines()[0]}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML table."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TableError(f"{path}: cannot be read: {error}") from error
+
+
+def provenance(path: Path) -> Source:
+    """Return the source, licence and date that a table names. Raises TableError if one is missing."""
+    if path.suffix == ".toml":
+        found = {key: str(value) for key, value in read_toml(path).get("table", {}).items()}
+    else:
+        head = path.read_text("utf-8").splitlines()[:40]
+        pairs = (re.match(r"# (source|licence|date): *(.+)", line) for line in head)
+        found = {pair[1]: pair[2] for pair in pairs if pair}
+    missing = {"source", "licence", "date"} - found.keys()
+    if missing:
+        raise TableError(f"{path}: does not name its {', '.join(sorted(missing))}")
+    return Source(found["source"], found["licence"], found["date"])
