@@ -15,7 +15,7 @@ This module imports nothing local.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -42,6 +42,9 @@ class Resources(Protocol):
     def settings(self, section: str) -> Mapping[str, Any]:
         """Return a section of the site's configuration; empty if there is none."""
 
+    def setting_path(self, section: str, key: str) -> Path | None:
+        """Return a path named in the configuration, relative to the configuration file."""
+
     def shared(self, name: str, build: Callable[[], T]) -> T:
         """Build something expensive once a run and share it between enrichers."""
 
@@ -67,7 +70,7 @@ class Enricher:
 
     name: str
     doc: str
-    keys: tuple[str, ...]
+    keys: Mapping[str, pl.DataType | type[pl.DataType]]
     adds: Mapping[str, pl.DataType | type[pl.DataType]]
     uses: tuple[Use, ...]
     prepare: Callable[[Resources], Work]
@@ -157,13 +160,13 @@ class Memo:
         return out.rename(dict(zip(out.columns, self.names, strict=True)))
 
 
-def key_frame(frame: pl.DataFrame, use: Use, keys: Sequence[str]) -> pl.DataFrame | None:
+def key_frame(frame: pl.DataFrame, use: Use, keys: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame | None:
     """The key columns of a batch under the enricher's own names; None if the log has none of them."""
     if use.absent is not None and use.absent in frame.columns:
         return None
     if not any(column in frame.columns for column in use.columns):
         return None
     return frame.select(
-        (pl.col(column) if column in frame.columns else pl.lit(None, pl.String)).alias(key)
-        for key, column in zip(keys, use.columns, strict=True)
+        (pl.col(column).cast(kind, strict=False) if column in frame.columns else pl.lit(None, kind)).alias(key)
+        for (key, kind), column in zip(keys.items(), use.columns, strict=True)
     )

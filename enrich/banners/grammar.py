@@ -1,0 +1,250 @@
+"""What each protocol's greeting says by its grammar alone, before any rule is asked.
+
+`strip` takes the protocol's own prefix off a banner (and so accepts one that never had it); `parse` finds the product,
+version, system and host name that the form of the greeting gives away. Names are as the banner has them: making them
+canonical is `Knowledge.complete`'s work. Every function is linear in the text, which `clean` has bounded.
+
+SSH          RFC 4253 section 4.2     SSH-protoversion-softwareversion SP comments
+SMTP         RFC 5321 section 4.2     220 domain text
+FTP          RFC 959 section 5.4      220 text
+IMAP         RFC 3501 section 7.1.1   * OK [CAPABILITY …] text
+POP3         RFC 1939 section 4       +OK text <timestamp>
+NNTP         RFC 3977 section 5.1     200 text, 201 text
+VNC          RFC 6143 section 7.1.1   RFB 003.008
+MySQL        protocol 10 handshake    5.5.5-10.11.6-MariaDB-0+deb12u1
+IRC          RFC 2812 section 5.1     002 … running version …, 004 server version …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from enrich.banners.knowledge import Knowledge
+from enrich.banners.tokens import parse_tokens
+from enrich.fingerprints import Pattern
+
+LONGEST = 2048  # characters of a banner that are looked at: more than any greeting's identification needs
+
+_ESCAPES = (("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t"), ("\\x0d", "\r"), ("\\x0a", "\n"), ("\\x09", "\t"))
+_REPLY_CODES = {"smtp": ("220", "554", "421"), "ftp": ("220", "120", "530", "421"), "nntp": ("200", "201", "502")}
+_HEADERS = ("server:", "x-powered-by:", "user-agent:")
+
+
+def clean(value: str) -> str:
+    """The part of a banner that is looked at, with escaped line ends (`\\r\\n`, Zeek's `\\x0d\\x0a`) as line ends."""
+    text = value[:LONGEST]
+    if "\\" in text:
+        for escaped, plain in _ESCAPES:
+            text = text.replace(escaped, plain)
+    return text.strip()
+
+
+def strip(service: str, value: str) -> tuple[str, str]:
+    """A cleaned banner without its protocol's prefix, and the protocol version that the prefix gave or ""."""
+    text = clean(value)
+    if service == "ssh":
+        if text.startswith("SSH-"):
+            version, _, rest = text[4:].partition("-")
+            return rest.strip(), version
+        return text, ""
+    if service in _REPLY_CODES:
+        return _strip_reply(text, _REPLY_CODES[service]), ""
+    if service == "imap":
+        for prefix in ("* OK", "* PREAUTH", "* BYE"):
+            if text.startswith(prefix):
+                return text[len(prefix) :].strip(), ""
+    elif service == "pop3":
+        for prefix in ("+OK", "-ERR"):
+            if text.startswith(prefix):
+                return text[len(prefix) :].strip(), ""
+    elif service == "rfb" and text.startswith("RFB "):
+        return text, text[4:11]
+    elif service in ("http_server", "sip", "rtsp"):
+        head, _, rest = text.partition(" ")
+        if head.casefold() in _HEADERS:
+            return rest.strip(), ""
+    return text, ""
+
+
+def _strip_reply(text: str, codes: tuple[str, ...]) -> str:
+    """Reply codes off every line of a (multi-line) reply: `220-first`, `220 last`."""
+    if text[:3] not in codes or text[3:4] not in ("", " ", "-", "\r", "\n"):
+        return text
+    code = text[:3]
+    lines = [line[4:] if line.startswith(code) and line[3:4] in (" ", "-") else line for line in text.splitlines()]
+    return "\n".join(lines).removeprefix(code).strip()
+
+
+def parse(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
+    """The fields that grammar finds in a stripped banner; an empty dictionary when it says nothing."""
+    if not text:
+        return {}
+    return _GRAMMARS.get(service, _greeting)(service, text, knowledge)
+
+
+# -- greetings: a domain, then free text ------------------------------------------------------------------------------
+
+_VERSION = (
+    r"(?i)^[\s/_:,(\[-]*"
+    r"(?:(?:version|vers?\.?|release|rel\.?|build|server|service|daemon|proxy|e?smtp|ftp|imap4?(?:rev1)?|pop3?|nntp"
+    r"|mta|mail|gateway|[a-z]{2,4}sp|pro|std)[\s/_:,(-]*){0,4}"
+    r"v?(\d[\w]*(?:[.\-][\w]+)*)"
+)
+_AFTER_NAME = Pattern(_VERSION)
+_UNKNOWN_NAME = Pattern(
+    r"(?:^|[\s(\[])([A-Z][\w+&'-]*(?:[ .][A-Z][\w+&'-]*){0,3})"
+    r"(?:[/_]v?| v| |,? [Vv]ers?(?:ion)?[:.]? ?|[ -]\(?[Vv]ers?(?:ion)?[:.]? ?)(\d+(?:\.\w+)+(?:-\w+)*)(?:[\s;,)\]]|$)"
+)
+_SYSTEM_VERSION = Pattern(r"(?i)^(?: (?:release|version|server))?[/ _-]v?(\d+(?:\.\w+)*)(?:[\s;,:)\]+]|$)")
+_GENERIC = frozenset(
+    "esmtp smtp ftp imap imap4 imap4rev1 pop pop3 nntp server service ready mail mta version daemon welcome to the "
+    "release sp build kernel linux internet network file transfer at on and news gateway sftp secure system host "
+    "usenet".split()
+)
+
+
+def _greeting(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    rest = _capability(text)
+    head, _, tail = rest.partition(" ")
+    if _is_domain(head) or (service == "smtp" and tail[:5].upper() in ("ESMTP", "SMTP ") and _is_label(head)):
+        fields["hostname"] = head
+        rest = tail
+    encoded = rest.encode("utf-8", "replace")
+    found = knowledge.finder(service).find(encoded)
+    if found is not None:
+        fields["product"] = found[0]
+        version = _AFTER_NAME.groups(encoded[found[1] :])
+        if version is not None:
+            fields["version"] = version[0]
+    else:
+        unknown = _UNKNOWN_NAME.groups(encoded)
+        if unknown is not None:
+            name = " ".join(word for word in unknown[0].split() if word.casefold() not in _GENERIC)
+            if len(name) > 2:
+                fields["product"], fields["version"] = name, unknown[1]
+    find_system(encoded, fields, knowledge)
+    return fields
+
+
+def find_system(encoded: bytes, fields: dict[str, str], knowledge: Knowledge) -> None:
+    """Add the first operating system that a text names, with the release that follows its name."""
+    system = knowledge.systems.find(encoded)
+    if system is not None:
+        fields["os"] = system[0]
+        release = _SYSTEM_VERSION.groups(encoded[system[1] :])
+        if release is not None:
+            fields["os_version"] = release[0]
+
+
+def _capability(text: str) -> str:
+    """IMAP's response code in front (`[CAPABILITY …]`, `[ALERT]`) taken off."""
+    if text.startswith("["):
+        _, closed, rest = text.partition("]")
+        return rest.strip() if closed else text
+    return text
+
+
+_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
+
+
+def _is_label(word: str) -> bool:
+    return 0 < len(word) <= 255 and _HOST_CHARACTERS.issuperset(word)
+
+
+def _is_domain(word: str) -> bool:
+    """Whether a word reads as a host name or IPv4 address rather than as a product or version."""
+    name, _, last = word.rpartition(".")
+    if not name or not last or not _is_label(word):
+        return False
+    return last.isalpha() or (word.count(".") == 3 and word.replace(".", "").isdigit())
+
+
+# -- SSH --------------------------------------------------------------------------------------------------------------
+
+_SSH_SOFTWARE = Pattern(r"^([A-Za-z][\w.+ -]*?)[_/ -]+[vVrR]?(\d[^\s,]*)")
+_SSH_LEADING_VERSION = Pattern(r"^v?(\d[\d.]*\w*)[_ ]+(?:\w+:? )*?([A-Za-z].*)$")
+_SSH_PACKAGE = Pattern(r"(?i)^(Debian|Ubuntu|Raspbian)[-_ ](\S+)")
+_DEBIAN_RELEASE = Pattern(r"[+~]deb(\d+)u\d+")
+
+
+def _ssh(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    encoded = text.encode("utf-8", "replace")
+    found = knowledge.finder("ssh").find(encoded)
+    if found is not None:
+        fields["product"] = found[0]
+        version = _AFTER_NAME.groups(encoded[found[1] :])
+        leading = None if version is not None else _SSH_LEADING_VERSION.groups(encoded)
+        if version is not None or leading is not None:
+            fields["version"] = (version or leading or ("",))[0]
+    elif (named := _SSH_SOFTWARE.groups(encoded)) is not None:
+        fields["product"], fields["version"] = named[0].strip(" _-"), named[1]
+    elif (leading := _SSH_LEADING_VERSION.groups(encoded)) is not None:
+        fields["product"], fields["version"] = leading[1].strip(), leading[0]
+    elif text.replace("_", "").replace("-", "").isalnum() and not text[0].isdigit() and len(text) <= 40:
+        fields["product"] = text
+    _, _, comment = text.partition(" ")
+    packaged = _SSH_PACKAGE.groups(comment.encode("utf-8", "replace"))
+    if packaged is not None:
+        fields["os"] = "Ubuntu" if "ubuntu" in packaged[1].casefold() else packaged[0]
+        fields["package"] = packaged[1]
+        release = _DEBIAN_RELEASE.groups(packaged[1].encode("utf-8", "replace"))
+        if release is not None and fields["os"] != "Ubuntu":
+            fields["os_version"] = release[0]
+    else:
+        find_system(encoded, fields, knowledge)
+    return fields
+
+
+# -- MySQL ------------------------------------------------------------------------------------------------------------
+
+_MYSQL_VERSION = Pattern(r"^(?:5\.5\.5-|5\.7\.8-)?(\d+(?:\.\d+)+[a-z]?)(.*)$")
+
+
+def _mysql(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
+    encoded = text.encode("utf-8", "replace")
+    found = _MYSQL_VERSION.groups(encoded)
+    if found is None:
+        return {}
+    fields = {"product": "MySQL", "version": found[0]}
+    named = knowledge.finder("mysql").find(encoded)
+    if named is not None:
+        fields["product"] = named[0]
+    release = _DEBIAN_RELEASE.groups(encoded)
+    if release is not None:
+        fields["os"], fields["os_version"] = "Debian", release[0]
+    else:
+        find_system(found[1].encode("utf-8", "replace"), fields, knowledge)
+    return fields
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def _terminal(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
+    """Telnet shows a person a screen: it names systems, hardly ever the daemon."""
+    fields: dict[str, str] = {}
+    find_system(text.encode("utf-8", "replace"), fields, knowledge)
+    return fields
+
+
+def _header(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
+    fields = parse_tokens(text, knowledge, _service)
+    find_system(text.encode("utf-8", "replace"), fields, knowledge)
+    return fields
+
+
+def _nothing(_service: str, _text: str, _knowledge: Knowledge) -> dict[str, str]:
+    return {}
+
+
+_GRAMMARS: dict[str, Callable[[str, str, Knowledge], dict[str, str]]] = {
+    "ssh": _ssh,
+    "mysql": _mysql,
+    "telnet": _terminal,
+    "http_server": _header,
+    "sip": _header,
+    "rtsp": _header,
+    "rfb": _nothing,
+}

@@ -1,0 +1,77 @@
+"""What sources hand on: batches of one log's records, headers, and records that could not be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import polars as pl
+
+
+class Form(Enum):
+    """How records are written in the input."""
+
+    TSV = "Zeek TSV"
+    JSON = "Zeek JSON"
+    EVE = "Suricata EVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A Zeek TSV header's conventions."""
+
+    separator: str = "\t"
+    set_separator: str = ","
+    empty_field: str = "(empty)"
+    unset_field: str = "-"
+
+
+@dataclass(slots=True)
+class Header:
+    """Header or footer lines of a Zeek TSV log, as they are, without the last newline."""
+
+    text: str
+    dialect: Dialect
+
+
+@dataclass(slots=True)
+class Batch:
+    """Some consecutive records of one log.
+
+    ``frame`` holds decoded columns under the vocabulary's names: all of them, typed, for Zeek TSV (unless only some
+    were asked for); those that were asked for, otherwise. ``raw`` holds each record's own text. ``rows`` says where in
+    its chunk each record stood, when a chunk holds several logs.
+    """
+
+    log: str
+    form: Form
+    frame: pl.DataFrame
+    raw: pl.Series | None = None
+    rows: pl.Series | None = None
+    dialect: Dialect = field(default_factory=Dialect)
+    types: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        """The number of records."""
+        return self.frame.height
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that could not be read: its line number (from 1), why, and its text."""
+
+    line: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """The input ended early: what is wrong with it, and the last good line before that."""
+
+    line: int
+    reason: str
+
+
+Item = Header | list[Batch] | list[Reject] | Damage

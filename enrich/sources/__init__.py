@@ -1,0 +1,1 @@
+"""Readers of Zeek and Suricata logs: files in, batches of columns out."""

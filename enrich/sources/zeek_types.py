@@ -1,0 +1,64 @@
+"""Zeek's types as columns: how each is read from TSV, and the types of well-known fields where a log does not say."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+
+from enrich.columns import Type
+
+SCALARS: dict[str, Type] = {
+    "time": pl.Float64,
+    "interval": pl.Float64,
+    "double": pl.Float64,
+    "count": pl.UInt64,
+    "counter": pl.UInt64,
+    "int": pl.Int64,
+    "port": pl.UInt16,
+    "bool": pl.Boolean,
+}
+_CONTAINER = re.compile(r"(?:set|vector|table|list)\[(\w+)\]")
+
+# Zeek's own types for the fields that enrichers read, for logs without a header (JSON).
+FIELDS: dict[str, Type] = {
+    "ts": pl.Float64,
+    "duration": pl.Float64,
+    "id.orig_p": pl.UInt16,
+    "id.resp_p": pl.UInt16,
+    "orig_bytes": pl.UInt64,
+    "resp_bytes": pl.UInt64,
+    "missed_bytes": pl.UInt64,
+    "orig_pkts": pl.UInt64,
+    "resp_pkts": pl.UInt64,
+    "orig_ip_bytes": pl.UInt64,
+    "resp_ip_bytes": pl.UInt64,
+    "local_orig": pl.Boolean,
+    "local_resp": pl.Boolean,
+    "answers": pl.List(pl.String),
+    "TTLs": pl.List(pl.Float64),
+    "port_num": pl.UInt16,
+    "status_code": pl.UInt64,
+    "cert_chain_fuids": pl.List(pl.String),
+    "cert_chain_fps": pl.List(pl.String),
+    "orig_sizes": pl.List(pl.UInt64),
+    "resp_sizes": pl.List(pl.UInt64),
+    "rejected": pl.Boolean,
+    "qtype": pl.UInt64,
+}
+
+
+def element(zeek_type: str) -> str | None:
+    """The element type of a Zeek set, vector or (old) table; None for a scalar."""
+    match = _CONTAINER.fullmatch(zeek_type)
+    return match[1] if match else None
+
+
+def scalar(zeek_type: str) -> Type:
+    """The column type of a Zeek scalar; what is not a number or bool is text."""
+    return SCALARS.get(zeek_type, pl.String)
+
+
+def field_type(name: str) -> Type:
+    """The column type of a well-known Zeek field."""
+    return FIELDS.get(name, pl.String)
