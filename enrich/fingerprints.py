@@ -4,7 +4,7 @@ A table is a TOML file: a `[table]` section (source, licence, date) and `[[finge
 
     id        unique in the file, kebab-case
     about     unique, what a match means
-    match     an RE2 pattern; a named group whose name is a field fills that field, any other named group is for templates
+    match     an RE2 pattern; a named group whose name is a field fills that field, any other is for templates
     set       constants by field; `{group}` inside a constant is replaced by that group ("" says: no value)
     examples  one or more {text, fields}; `fields` lists every field that groups or templates fill
 

@@ -96,11 +96,12 @@ _UNKNOWN_NAME = Pattern(
     r"(?:[/_]v?| v| |,? [Vv]ers?(?:ion)?[:.]? ?|[ -]\(?[Vv]ers?(?:ion)?[:.]? ?)(\d+(?:\.\w+)+(?:-\w+)*)(?:[\s;,)\]]|$)"
 )
 _SYSTEM_VERSION = Pattern(r"(?i)^(?: (?:release|version|server))?[/ _-]v?(\d+(?:\.\w+)*)(?:[\s;,:)\]+]|$)")
-_GENERIC = frozenset(
+_GENERIC_WORDS = (
     "esmtp smtp ftp imap imap4 imap4rev1 pop pop3 nntp server service ready mail mta version daemon welcome to the "
     "release sp build kernel linux internet network file transfer at on and news gateway sftp secure system host "
-    "usenet".split()
+    "usenet"
 )
+_GENERIC = frozenset(_GENERIC_WORDS.split())
 
 
 def _greeting(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:

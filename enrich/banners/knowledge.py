@@ -205,10 +205,17 @@ class Knowledge:
 
 
 def cpe(name: str, version: str) -> str:
-    """A CPE 2.3 formatted string (NISTIR 7695 section 6.2) from "a:vendor:product" and a version, `*` when not known."""
-    number = version.split("_")[0].split()[0] if version.split() else ""
-    quoted = "".join(c if c.isalnum() or c in "._-" else "\\" + c for c in number.casefold())
-    return f"cpe:2.3:{name}:{quoted or '*'}:*:*:*:*:*:*:*"
+    """A CPE 2.3 formatted string (NISTIR 7695 section 6.2) from "a:vendor:product" and a version, `*` when unknown.
+
+    OpenSSH's portable releases (`9.2p1`) have their `p1` in the update field, and patches (`_hpn13v11`) have no place.
+    """
+    words = version.casefold().replace("_", " ").split()
+    number, update = words[0] if words else "*", "*"
+    if name == "a:openbsd:openssh" and "p" in number:
+        number, _, patch = number.partition("p")
+        update = "p" + patch
+    quoted = "".join(c if c.isalnum() or c in "*._-" else "\\" + c for c in number)
+    return f"cpe:2.3:{name}:{quoted}:{update}:*:*:*:*:*:*"
 
 
 def _longest_prefix(table: dict[str, T], dotted: str) -> T | None:
