@@ -28,10 +28,10 @@ class Dialect:
 
 @dataclass(slots=True)
 class Header:
-    """Header or footer lines of a Zeek TSV log, as they are, without the last newline."""
+    """Header or footer lines of a Zeek TSV log, as they are, without the last newline, and a batch of no records."""
 
     text: str
-    dialect: Dialect
+    empty: Batch
 
 
 @dataclass(slots=True)

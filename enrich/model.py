@@ -15,7 +15,7 @@ This module imports nothing local.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -25,13 +25,23 @@ import polars as pl
 Work = Callable[[pl.DataFrame], pl.DataFrame]
 Render = Callable[[pl.DataFrame], pl.Series]
 T = TypeVar("T")
+ROW = "__row__"
 
 
 class Resources(Protocol):
     """What ``prepare`` may ask for: mapping tables and the site's settings. No other I/O belongs in an enricher."""
 
     def csv(self, name: str) -> pl.DataFrame:
-        """Return the CSV table ``mappings/<name>``, all columns strings."""
+        """Return the CSV table ``mappings/<name>``, the site's own rows first, all columns strings."""
+
+    def folder(self, name: str) -> pl.DataFrame:
+        """Return all CSV tables of the folder ``mappings/<name>`` as one, the site's own rows first."""
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """Return the names of the tables of a folder, sorted."""
+
+    def overlays(self, name: str) -> list[Path]:
+        """Return the site's own files for a table or folder."""
 
     def toml(self, name: str) -> dict[str, Any]:
         """Return the TOML table ``mappings/<name>``."""
@@ -75,10 +85,34 @@ class Enricher:
     uses: tuple[Use, ...]
     prepare: Callable[[Resources], Work]
     tables: tuple[str, ...] = ()
+    distinct: bool = True
+    """False for keys of which nearly every row has its own: the work then gets the rows as they are."""
 
     def columns(self) -> list[str]:
         """Every column this enricher can add, with its prefixes."""
         return sorted({use.prefix + name for use in self.uses for name in self.adds})
+
+
+class Accumulator(Protocol):
+    """What a roll-up knows so far. Its memory is bounded by distinct things (hosts, applications), not by rows."""
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Take in one enriched batch; of the declared columns, those that the log has."""
+
+    def results(self) -> Iterable[Mapping[str, Any]]:
+        """Its records, when all batches have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """The second kind: what sees all rows (grouped), not distinct keys. Its records make ``<name>.ndjson``."""
+
+    name: str
+    doc: str
+    reads: Mapping[str, frozenset[str]]
+    start: Callable[[Resources], Accumulator]
+    own_file: bool = True
+    """False for what goes into ``run.json`` and the closing summary only."""
 
 
 @dataclass(slots=True)
@@ -91,6 +125,15 @@ class Added:
     table: pl.DataFrame
     index: pl.Series | None = None
     memo: Memo | None = None
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Added:
+        """Columns that are known already, as a table of their distinct rows."""
+        table = frame.unique(maintain_order=True)
+        index = frame.join(
+            table.with_row_index(ROW), on=frame.columns, how="left", nulls_equal=True, maintain_order="left"
+        )[ROW]
+        return cls(table, index)
 
     def column(self, name: str) -> pl.Series:
         """The column in the batch's own rows."""
@@ -105,9 +148,6 @@ class Added:
         """The rendered text of each row of the batch; distinct rows are rendered once a run."""
         text = render(self.table) if self.memo is None else self.memo.rendered(kind, render)
         return text if self.index is None else text.gather(self.index)
-
-
-ROW = "__row__"
 
 
 @dataclass(slots=True)

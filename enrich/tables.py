@@ -87,24 +87,32 @@ class Tables:
 
     def csv(self, name: str) -> pl.DataFrame:
         """Return the CSV table ``mappings/<name>``, the site's own rows first, all columns strings, empty cells null."""
-        return self.shared(name, lambda: self._csv_with_overlay(name))
+        return self.shared(name, lambda: self._laid_over(name, read_csv(self.root / name)))
+
+    def folder(self, name: str) -> pl.DataFrame:
+        """Return all CSV tables of the folder ``mappings/<name>`` as one, the site's own rows first."""
+
+        def build() -> pl.DataFrame:
+            shipped = [read_csv(self.root / table) for table in self.names(name, ".csv")]
+            return self._laid_over(name, pl.concat(shipped, how="diagonal"))
+
+        return self.shared(name, build)
 
     def toml(self, name: str) -> dict[str, Any]:
         """Return the TOML table ``mappings/<name>``."""
         return self.shared(name, lambda: read_toml(self.root / name))
 
     def overlays(self, name: str) -> list[Path]:
-        """Return the site's own files for a table, or for its folder (``[tables]`` in the configuration)."""
+        """Return the site's own files for a table or folder (``[tables]`` in the configuration)."""
         paths: list[Path] = []
-        for key in (name, name.split("/", maxsplit=1)[0]):
-            value = self.settings("tables").get(key, [])
-            for item in value if isinstance(value, list) else [value]:
-                if not isinstance(item, str):
-                    raise ConfigError(f"{self.config_path}: tables.{key}: expected a path in quotes, or a list of them")
-                path = (self.config_path.parent if self.config_path else Path()) / item
-                if not path.is_file():
-                    raise ConfigError(f"{self.config_path}: tables.{key}: no such file: {item}")
-                paths.append(path)
+        value = self.settings("tables").get(name, [])
+        for item in value if isinstance(value, list) else [value]:
+            if not isinstance(item, str):
+                raise ConfigError(f"{self.config_path}: tables.{name}: expected a path in quotes, or a list of them")
+            path = (self.config_path.parent if self.config_path else Path()) / item
+            if not path.is_file():
+                raise ConfigError(f"{self.config_path}: tables.{name}: no such file: {item}")
+            paths.append(path)
         return paths
 
     def shared(self, name: str, build: Callable[[], T]) -> T:
@@ -114,15 +122,14 @@ class Tables:
         value: T = self._cache[name]
         return value
 
-    def _csv_with_overlay(self, name: str) -> pl.DataFrame:
-        shipped = read_csv(self.root / name)
-        own = [read_csv(path) for path in self.overlays(name)]
-        for path, frame in zip(self.overlays(name), own, strict=True):
-            unknown = set(frame.columns) - set(shipped.columns)
+    def _laid_over(self, name: str, shipped: pl.DataFrame) -> pl.DataFrame:
+        own = []
+        for path in self.overlays(name):
+            frame = read_csv(path)
+            unknown = sorted(set(frame.columns) - set(shipped.columns))
             if unknown:
-                raise TableError(
-                    f"{path}: unknown column {sorted(unknown)[0]!r}; expected some of: {', '.join(shipped.columns)}"
-                )
+                raise TableError(f"{path}: unknown column {unknown[0]!r}; expected some of: {', '.join(shipped.columns)}")
+            own.append(frame)
         return pl.concat([*own, shipped], how="diagonal")
 
 
@@ -161,3 +168,15 @@ def provenance(path: Path) -> Source:
     if missing:
         raise TableError(f"{path}: does not name its {', '.join(sorted(missing))}")
     return Source(found["source"], found["licence"], found["date"])
+
+
+def tables_used(tables: Tables) -> list[dict[str, str]]:
+    """The shipped tables with their dates, and the site's own, for the record of a run."""
+    shipped = [path for pattern in ("*.csv", "*.toml") for path in tables.root.rglob(pattern)]
+    out = []
+    for path in sorted(shipped):
+        try:
+            out.append({"table": path.relative_to(tables.root).as_posix(), "date": provenance(path).date})
+        except TableError:
+            continue
+    return out

@@ -84,13 +84,14 @@ def parse(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
 
 # -- greetings: a domain, then free text ------------------------------------------------------------------------------
 
-_VERSION = (
-    r"(?i)^[\s/_:,(\[-]*"
-    r"(?:(?:version|vers?\.?|release|rel\.?|build|server|service|daemon|proxy|e?smtp|ftp|imap4?(?:rev1)?|pop3?|nntp"
-    r"|mta|mail|gateway|[a-z]{2,4}sp|pro|std)[\s/_:,(-]*){0,4}"
-    r"v?(\d[\w]*(?:[.\-][\w]+)*)"
+_FILLERS = (
+    "version vers ver release rel build server service daemon proxy receiver esmtp smtp mime ftp imap imap4 imap4rev1 "
+    "imap4s pop pop3 nntp mta mail gateway pro std enterprise professional standard for windows nt unix linux multi beta"
 )
-_AFTER_NAME = Pattern(_VERSION)
+_FILLER = "|".join(_FILLERS.split())
+_NUMBER = r"v?(\d\w*(?:[.\-]\w+)*)"
+_AFTER_NAME = Pattern(rf"(?i)^[\s/_:,(\[-]*(?:(?:{_FILLER})\b[\s/_:.,(-]*){{0,6}}{_NUMBER}")
+_LATER_VERSION = Pattern(r"(?i)^[^\n;<@]{0,60}?\b(?:version|release|ver\.?|v)[ :]*(\d+(?:\.\w+)*)")
 _UNKNOWN_NAME = Pattern(
     r"(?:^|[\s(\[])([A-Z][\w+&'-]*(?:[ .][A-Z][\w+&'-]*){0,3})"
     r"(?:[/_]v?| v| |,? [Vv]ers?(?:ion)?[:.]? ?|[ -]\(?[Vv]ers?(?:ion)?[:.]? ?)(\d+(?:\.\w+)+(?:-\w+)*)(?:[\s;,)\]]|$)"
@@ -115,9 +116,9 @@ def _greeting(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
     found = knowledge.finder(service).find(encoded)
     if found is not None:
         fields["product"] = found[0]
-        version = _AFTER_NAME.groups(encoded[found[1] :])
-        if version is not None:
-            fields["version"] = version[0]
+        version = _version_after(encoded[found[1] :])
+        if version:
+            fields["version"] = version
     else:
         unknown = _UNKNOWN_NAME.groups(encoded)
         if unknown is not None:
@@ -126,6 +127,12 @@ def _greeting(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
                 fields["product"], fields["version"] = name, unknown[1]
     find_system(encoded, fields, knowledge)
     return fields
+
+
+def _version_after(rest: bytes) -> str:
+    """The version that follows a product's name: at once, after words that only say what it is, or announced."""
+    found = _AFTER_NAME.groups(rest) or _LATER_VERSION.groups(rest)
+    return found[0] if found is not None else ""
 
 
 def find_system(encoded: bytes, fields: dict[str, str], knowledge: Knowledge) -> None:
@@ -175,10 +182,10 @@ def _ssh(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
     found = knowledge.finder("ssh").find(encoded)
     if found is not None:
         fields["product"] = found[0]
-        version = _AFTER_NAME.groups(encoded[found[1] :])
-        leading = None if version is not None else _SSH_LEADING_VERSION.groups(encoded)
-        if version is not None or leading is not None:
-            fields["version"] = (version or leading or ("",))[0]
+        version = _version_after(encoded[found[1] :])
+        leading = None if version else _SSH_LEADING_VERSION.groups(encoded)
+        if version or leading is not None:
+            fields["version"] = version or (leading or ("",))[0]
     elif (named := _SSH_SOFTWARE.groups(encoded)) is not None:
         fields["product"], fields["version"] = named[0].strip(" _-"), named[1]
     elif (leading := _SSH_LEADING_VERSION.groups(encoded)) is not None:

@@ -97,6 +97,7 @@ class Knowledge:
         self.systems = NameFinder(names)
 
     def _load_products(self, path: Path) -> None:
+        listed: list[Product] = []
         for where, row in _rows(path, ("product", "vendor", "names", "services", "cpe", "os")):
             product = Product(row["product"], row["vendor"], row["cpe"], row["os"])
             if product.os:
@@ -104,11 +105,14 @@ class Knowledge:
             pair = (fold(product.vendor), fold(product.name))
             if self._pairs.setdefault(pair, product) is not product:
                 raise TableError(f"{where}: {product.vendor} {product.name} is listed twice")
-            self._products.setdefault(fold(product.name), product)
+            listed.append(product)
             for name in _split(row["names"]):
-                self._products[fold(name)] = product
+                if self._products.setdefault(fold(name), product) is not product:
+                    raise TableError(f"{where}: {name!r} already names {self._products[fold(name)].name}")
                 for service in row["services"].split():
                     self._names.setdefault(service, []).append(name)
+        for product in listed:  # a product goes by its own name where no other claims that
+            self._products.setdefault(fold(product.name), product)
 
     def _load_releases(self, directory: Path) -> None:
         for where, row in _rows(directory / "releases.csv", ("product", "version", "package", "os", "os_version")):

@@ -45,9 +45,9 @@ class Scopes:
     def of(self, addresses: pl.Series) -> pl.Series:
         """The scope of each address."""
         text = addresses.cast(pl.String)
-        octets = text.str.split_exact(".", 3).struct.unnest().cast(pl.UInt8, strict=False)
-        number = sum((octets.to_series(i).cast(pl.UInt64) * 256 ** (3 - i) for i in range(4)), start=pl.zeros(1))
-        number = pl.Series(number).cast(pl.UInt64)
+        octets = text.str.split_exact(".", 3).struct.unnest()
+        place = [pl.col(name).cast(pl.UInt8, strict=False).cast(pl.UInt64) * 256 ** (3 - at) for at, name in enumerate(octets.columns)]
+        number = octets.select((place[0] + place[1] + place[2] + place[3]).alias("number")).to_series()
         is_four = number.is_not_null() & (text.str.count_matches(".", literal=True) == 3)
         at = np.searchsorted(self.edges, number.fill_null(0).to_numpy(), side="right") - 1
         scopes = pl.Series("scope", self.names[at])
@@ -140,7 +140,7 @@ def prepare(resources: Resources) -> Work:
         addresses = keys["ip"]
         scope = scopes.of(addresses)
         found: dict[str, list[object]] = {name: [None] * keys.height for name in ("country", "asn", "as_org")}
-        public = scope.is_in(["public", "reserved"]).fill_null(False).arg_true()
+        public = (scope == "public").fill_null(False).arg_true()
         for row in public:
             for database in databases:
                 try:

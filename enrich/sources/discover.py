@@ -148,3 +148,8 @@ def sniff(first: bytes) -> Form | None:
 def _header_path(first: bytes) -> str | None:
     match = re.search(rb"^#path[ \t]([A-Za-z0-9_-]{1,64})\r?$", first, re.MULTILINE)
     return match[1].decode() if match else None
+
+
+def header_log(file: LogFile) -> str:
+    """The log that a TSV file's first header names, else what its name says."""
+    return _header_path(head(file.path, 64 << 10)) or file.log

@@ -57,7 +57,7 @@ def read(chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, keep_r
                 if is_header:
                     text = segment.decode("utf-8", "backslashreplace").rstrip("\r\n")
                     schema = _parse_header(text, schema)
-                    yield Header(text.replace("\r", ""), schema.dialect)
+                    yield Header(text.replace("\r", ""), _empty(schema))
                 else:
                     yield from _rows(segment, first_line, schema, want, keep_raw, chunk.cut)
 
@@ -169,6 +169,13 @@ def _rows(data: bytes, first_line: int, schema: Schema, want: Want, keep_raw: bo
     if frame.height:
         raw = _raw_lines(data, first_line, numbers, frame.height) if keep_raw else None
         yield [Batch(schema.log, Form.TSV, frame, raw, None, schema.dialect, schema.zeek_types())]
+
+
+def _empty(schema: Schema) -> Batch:
+    types = {} if schema.problem else schema.zeek_types()
+    columns = {name: pl.List(pl.String) if element(kind) else scalar(kind) for name, kind in types.items()}
+    frame = pl.DataFrame(schema=columns)
+    return Batch(schema.log, Form.TSV, frame, pl.Series("raw", [], pl.String), None, schema.dialect, types)
 
 
 def _numbered(data: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:

@@ -1,0 +1,195 @@
+"""The command line. Click lives here and nowhere else; what is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from enrich.errors import ConfigError, EnrichError, OutputError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+EXIT_USAGE, EXIT_NOTHING, EXIT_OUTPUT = 2, 3, 4
+
+
+def _errors(command: Command) -> Command:
+    """Turn the package's own errors into one line and an exit status."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except EnrichError as error:
+            from enrich.terminal import printable
+
+            click.echo(f"zeek-enrich: {printable(str(error))}", err=True)
+            status = EXIT_OUTPUT if isinstance(error, OutputError) else EXIT_USAGE
+            raise SystemExit(status if isinstance(error, (ConfigError, OutputError)) else EXIT_NOTHING) from None
+        except KeyboardInterrupt:
+            click.echo("zeek-enrich: stopped; incomplete outputs were removed", err=True)
+            raise SystemExit(130) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="zeek-enrich", prog_name="zeek-enrich")
+def main() -> None:
+    """Say what application every flow in Zeek and Suricata logs really is, on what evidence, and how sure.
+
+    \b
+    Examples:
+      zeek-enrich run /var/log/zeek/current --out enriched
+      zcat conn.log.gz | zeek-enrich run - --out enriched
+      zeek-enrich lookup banner ssh 'SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3'
+    """
+
+
+@main.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write to.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["ndjson", "native", "parquet"]),
+    default="ndjson",
+    show_default=True,
+    help="ndjson: one object a line; native: the input's own form with columns appended; parquet: typed columns.",
+)
+@click.option("--compress", type=click.Choice(["none", "gzip", "zstd"]), default="none", show_default=True)
+@click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables (TOML)."
+)
+@click.option("--only", metavar="NAME,...", help="Run these enrichers only (see: zeek-enrich enrichers).")
+@click.option("--logs", metavar="LOG,...", help="Write these logs only, e.g. conn,http. The others still give evidence.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
+@_errors
+def run(
+    inputs: tuple[str, ...],
+    out: Path,
+    format_: str,
+    compress: str,
+    config: Path | None,
+    only: str | None,
+    logs: str | None,
+    quiet: bool,
+) -> None:
+    """Enrich files, directory trees or standard input (-): Zeek TSV or JSON, Suricata EVE; plain, gzip or zstd.
+
+    The output mirrors the input, beside rejects.ndjson (what could not be read) and run.json (the record of the run).
+
+    \b
+    Exit status: 0 all well; 1 some input was rejected; 2 wrong usage; 3 nothing could be read; 4 the output could not be written.
+
+    \b
+    Examples:
+      zeek-enrich run examples/zeek --out enriched
+      zeek-enrich run /var/log/zeek/2026-11-21 --out enriched --format parquet
+      zeek-enrich run /var/log/suricata/eve.json --out enriched --format native --compress zstd
+    """
+    from enrich.pipeline import Options, Run
+    from enrich.terminal import Bar, summary
+
+    if format_ == "parquet" and compress != "none":
+        raise click.UsageError("--compress is for ndjson and native; parquet is compressed by itself")
+    options = Options(inputs, out, format_, compress, config, _split(only), frozenset(_split(logs)))
+    with Bar(quiet) as bar:
+        report = Run(options, bar)()
+    if report.status == EXIT_NOTHING:
+        raise EnrichError("nothing could be read: no input is a Zeek or Suricata log")
+    if not quiet:
+        summary(report, out)
+    raise SystemExit(report.status)
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(name for name in (text or "").replace(" ", "").split(",") if name)
+
+
+@main.command()
+@click.argument("what", nargs=-1, required=True, metavar="port|banner|ua|site|ip [SERVICE] VALUE")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@_errors
+def lookup(what: tuple[str, ...], config: Path | None) -> None:
+    """Look one thing up in the tables; with - for VALUE, one value a line on standard input, one JSON object a line out.
+
+    \b
+    Examples:
+      zeek-enrich lookup port 22/tcp
+      zeek-enrich lookup banner ssh 'SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3'
+      zeek-enrich lookup ua 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
+      zeek-enrich lookup site update.eset.com
+      zeek-enrich lookup ip 198.41.0.4
+      cut -f2 hosts.txt | zeek-enrich lookup ip -
+    """
+    import json
+
+    from enrich.lookups import KINDS, look_up
+    from enrich.tables import Tables
+    from enrich.terminal import record
+
+    kind, *rest = what
+    if kind not in KINDS or len(rest) != (2 if kind == "banner" else 1):
+        raise click.UsageError(f"expected one of {', '.join(KINDS)} and a value; for banner also its service")
+    tables = Tables.load(config)
+    value = rest[-1]
+    if value != "-":
+        record(next(iter(look_up(kind, rest[:-1], [value], tables))))
+        return
+    stream = sys.stdin.buffer
+    while lines := stream.readlines(1 << 20):
+        values = [line.rstrip(b"\r\n").decode("utf-8", "backslashreplace") for line in lines]
+        for found in look_up(kind, rest[:-1], values, tables):
+            click.echo(json.dumps(found, ensure_ascii=True))
+
+
+@main.command()
+@_errors
+def enrichers() -> None:
+    """List what is installed: each enricher with what it reads, what it adds and its tables."""
+    from enrich import registry
+    from enrich.terminal import list_enrichers
+
+    list_enrichers(registry.enrichers(), registry.ROLL_UPS)
+
+
+@main.command()
+@click.argument("tables", nargs=-1, metavar="[TABLE...]")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@click.option(
+    "--recog", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A Recog xml directory to check."
+)
+@_errors
+def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> None:
+    """Validate mapping tables and run their embedded examples; all of them, or those named, e.g. sites banners/ssh.toml."""
+    from enrich.checks import check_tables
+    from enrich.tables import Tables
+    from enrich.terminal import list_checks
+
+    results = check_tables(Tables.load(config), tables, recog)
+    raise SystemExit(list_checks(results))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.argument("uid")
+@_errors
+def explain(directory: Path, uid: str) -> None:
+    """Show every piece of evidence behind one verdict: DIR is a run's output, UID the flow's uid (or flow_id).
+
+    \b
+    Example:
+      zeek-enrich explain enriched CBEZBP1aZ3A58ummp9
+    """
+    from enrich.explain import find
+    from enrich.terminal import explanation
+
+    explanation(find(directory, uid))
+
+
+if __name__ == "__main__":
+    main()

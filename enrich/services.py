@@ -1,0 +1,40 @@
+"""Service names by port and transport: the site's own, then names in use, then IANA's registry."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from enrich.errors import TableError
+from enrich.model import Resources
+
+REGISTRY, IN_USE = "ports/iana.csv", "ports/in_use.csv"
+
+
+def expand(table: pl.DataFrame, name: str) -> pl.DataFrame:
+    """One row a port and transport; the first row that speaks of a port wins. Raises TableError for a bad range."""
+    numbers = table.with_columns(
+        pl.col("port").cast(pl.UInt16, strict=False),
+        pl.coalesce("last_port", "port").cast(pl.UInt16, strict=False).alias("last_port"),
+    )
+    wrong = numbers.filter(
+        pl.col("port").is_null() | pl.col("last_port").is_null() | (pl.col("port") > pl.col("last_port"))
+    )
+    if wrong.height:
+        raise TableError(f"{name}: not a port or range of ports: {table.row(0)}")
+    return (
+        numbers.with_columns(
+            pl.int_ranges("port", pl.col("last_port").cast(pl.Int64) + 1, dtype=pl.UInt16).alias("port"),
+            pl.col("transport").str.split("+"),
+        )
+        .explode("port", empty_as_null=False)
+        .explode("transport", empty_as_null=False)
+        .unique(["port", "transport"], keep="first", maintain_order=True)
+        .drop("last_port")
+    )
+
+
+def services(resources: Resources) -> pl.DataFrame:
+    """Service by port and transport: the site's own (``[tables] "ports/in_use.csv"``), then names in use, then IANA's."""
+    columns = ["port", "last_port", "transport", "name"]
+    layers = [resources.csv(IN_USE).select(columns), resources.csv(REGISTRY).select(columns)]
+    return expand(pl.concat(layers), REGISTRY).rename({"name": "service"})

@@ -1,0 +1,141 @@
+"""The input's own form: every record byte for byte, with what was found out appended."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+
+from enrich.batch import Dialect, Form
+from enrich.model import Added
+from enrich.shapes import Encoded, Enriched, joined, lines_to_bytes
+from enrich.shapes.ndjson import fragments, spliced
+
+_ZEEK_TYPES: tuple[tuple[pl.DataType | type[pl.DataType], str], ...] = (
+    (pl.Boolean, "bool"),
+    (pl.Float64, "double"),
+    (pl.List(pl.String), "vector[string]"),
+    (pl.String, "string"),
+    (pl.Int64, "int"),
+)
+_SPECIAL = r"[\x00-\x1f\x7f\\]"
+
+
+class Native:
+    """TSV rows get columns, JSON records keys before their closing brace, EVE events an ``enrich`` object."""
+
+    suffix = ""
+    one_file = True
+
+    def prepare(self, enriched: list[Enriched]) -> Encoded:
+        """Render the added columns; the result writes the batches in the order of their input."""
+        ready = [(item, _rendered(item)) for item in enriched]
+
+        def write() -> bytes:
+            parts = [(_lines(item, texts), item.batch.rows) for item, texts in ready if item.batch.height]
+            if not parts:
+                return b""
+            if len(parts) == 1:
+                return lines_to_bytes(parts[0][0])
+            whole = [pl.DataFrame({"line": lines, "row": rows}) for lines, rows in parts]
+            return lines_to_bytes(pl.concat(whole).sort("row")["line"])
+
+        return write
+
+    def header(self, text: str, enriched: Enriched) -> bytes:
+        """Header lines, with the added columns' names and types."""
+        separator = enriched.batch.dialect.separator
+        extra = [
+            (written, _zeek_type(added.table.schema[name]))
+            for added in enriched.added
+            for name, written in enriched.visible(added.table).items()
+        ]
+        lines = []
+        for line in text.split("\n"):
+            if line.startswith(f"#fields{separator}"):
+                line = separator.join([line, *(name for name, _ in extra)])
+            elif line.startswith(f"#types{separator}"):
+                line = separator.join([line, *(kind for _, kind in extra)])
+            lines.append(line + "\n")
+        return "".join(lines).encode()
+
+
+def _zeek_type(dtype: pl.DataType) -> str:
+    return next((name for known, name in _ZEEK_TYPES if dtype == known), "count")
+
+
+def _rendered(item: Enriched) -> list[pl.Series]:
+    if item.batch.form is not Form.TSV:
+        return fragments(item)
+    dialect = item.batch.dialect
+    return [_cells(added, item, dialect) for added in item.added if item.visible(added.table)]
+
+
+def _cells(added: Added, item: Enriched, dialect: Dialect) -> pl.Series:
+    def render(table: pl.DataFrame) -> pl.Series:
+        cells = [cell(table[name], dialect) for name in item.visible(table)]
+        return table.select(pl.concat_str([pl.lit(text) for text in cells], separator=dialect.separator)).to_series()
+
+    return added.rendered(("tsv", dialect), render)
+
+
+def cell(values: pl.Series, dialect: Dialect) -> pl.Series:
+    """A column as Zeek's ASCII writer writes it, escapes included."""
+    if values.dtype == pl.Boolean:
+        text = values.replace_strict({True: "T", False: "F"}, return_dtype=pl.String)
+    elif values.dtype == pl.List(pl.String):
+        inner = pl.DataFrame({"row": pl.int_range(values.len(), eager=True), "value": values}).filter(
+            pl.col("value").list.len() > 0
+        )
+        flat = inner.explode("value", empty_as_null=False)
+        joined_up = (
+            flat.with_columns(_escaped(flat["value"], dialect, dialect.set_separator).alias("value"))
+            .group_by("row", maintain_order=True)
+            .agg(pl.col("value").str.join(dialect.set_separator))
+        )
+        text = (
+            pl.DataFrame({"row": pl.int_range(values.len(), eager=True), "null": values.is_null()})
+            .join(joined_up, on="row", how="left", maintain_order="left")
+            .select(pl.when("null").then(None).otherwise(pl.col("value").fill_null(dialect.empty_field)))
+            .to_series()
+        )
+    elif values.dtype == pl.String:
+        text = _escaped(values, dialect)
+    else:
+        text = values.cast(pl.String)
+    return text.fill_null(dialect.unset_field)
+
+
+def _escaped(values: pl.Series, dialect: Dialect, *more: str) -> pl.Series:
+    """Escape separators, backslashes and control characters as ``\\xNN``, and what would read as unset or empty."""
+    out = values.replace({"": dialect.empty_field, dialect.unset_field: _hex(dialect.unset_field)})
+    own = "|".join(re.escape(text) for text in (dialect.separator, *more))
+    special = values.str.contains(f"{_SPECIAL}|{own}")
+    if special.any():
+        pattern = re.compile(f"{_SPECIAL}|{own}")
+        texts = values.filter(special).unique()
+        escaped = [pattern.sub(lambda match: _hex(match[0]), text) for text in texts]
+        out = out.replace(texts, pl.Series(escaped, dtype=pl.String))
+    return out
+
+
+def _hex(text: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in text.encode())
+
+
+def _lines(item: Enriched, texts: list[pl.Series]) -> pl.Series:
+    batch = item.batch
+    if batch.raw is None:
+        raise AssertionError("the native shape needs the records' own text")
+    if not texts:
+        return batch.raw
+    if batch.form is Form.TSV:
+        parts: list[pl.Series | str] = [batch.raw]
+        for text in texts:
+            parts += [batch.dialect.separator, text]
+        return joined(parts)
+    if batch.form is Form.JSON:
+        return spliced(batch.raw, texts)
+    members = joined(list(texts))
+    wrapped = joined([',"enrich":{', members.str.strip_prefix(","), "}"])
+    return spliced(batch.raw, [wrapped])

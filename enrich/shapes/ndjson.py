@@ -1,0 +1,83 @@
+"""One JSON object a line (RFC 8259), fields under their own names, in Zeek's vocabulary."""
+
+from __future__ import annotations
+
+import io
+
+import polars as pl
+
+from enrich.batch import Batch, Form
+from enrich.shapes import Encoded, Enriched, joined, lines_to_bytes
+from enrich.sources.zeek_tsv import split_lines
+
+
+class NdJson:
+    """Zeek logs field by field; a JSON record's own text goes through as it is, an EVE event's under ``suricata``."""
+
+    suffix = ".ndjson"
+    one_file = False
+
+    def prepare(self, enriched: list[Enriched]) -> Encoded:
+        """Render the added columns; the result writes the batches."""
+        ready = [(item.batch, fragments(item)) for item in enriched]
+        return lambda: b"".join(_write(batch, texts) for batch, texts in ready)
+
+    def header(self, text: str, enriched: Enriched) -> bytes:
+        """No header in this shape."""
+        return b""
+
+
+def fragments(item: Enriched) -> list[pl.Series]:
+    """For each added table its members as JSON text, ``,"name":value`` one after the other, nulls left out."""
+    return [
+        added.rendered(("json", item.taken), lambda table: render(table, item.visible(table)))
+        for added in item.added
+        if item.visible(added.table)
+    ]
+
+
+def render(table: pl.DataFrame, names: dict[str, str]) -> pl.Series:
+    """The members of each row as JSON text, nulls left out."""
+    members = []
+    for name, written in names.items():
+        member = pl.struct(pl.col(name).alias(written)).struct.json_encode()
+        text = pl.concat_str(pl.lit(","), member.str.slice(1).str.head(-1))
+        members.append(pl.when(pl.col(name).is_not_null()).then(text).otherwise(pl.lit("")))
+    return table.select(pl.concat_str(members)).to_series()
+
+
+def _write(batch: Batch, texts: list[pl.Series]) -> bytes:
+    if not batch.height:
+        return b""
+    if batch.form is Form.JSON:
+        return lines_to_bytes(spliced(batch.raw, texts))
+    parts: list[pl.Series | str] = [_objects(batch.frame), *texts]
+    if batch.form is Form.EVE and batch.raw is not None:
+        parts += [',"suricata":', batch.raw]
+    return lines_to_bytes(joined([*parts, "}"]))
+
+
+def _objects(frame: pl.DataFrame) -> pl.Series:
+    """Each row as a JSON object without its closing brace."""
+    text = io.BytesIO()
+    frame.write_ndjson(text)
+    lines = split_lines(text.getvalue(), frame.height)
+    if lines is None:  # JSON escapes control characters, so a free one is always found
+        raise AssertionError("a JSON line holds a raw control character")
+    return lines.str.head(-1)
+
+
+def spliced(raw: pl.Series | None, texts: list[pl.Series]) -> pl.Series:
+    """Put members before the closing brace of each JSON record."""
+    if raw is None:
+        raise AssertionError("JSON records keep their own text")
+    body = raw.str.strip_chars_end().str.head(-1).str.strip_chars_end()
+    if not texts:
+        return raw
+    members = joined(list(texts))
+    bare = body.str.strip_chars() == "{"
+    if bare.any():
+        members = pl.select(
+            pl.when(pl.lit(bare)).then(pl.lit(members).str.strip_prefix(",")).otherwise(pl.lit(members))
+        ).to_series()
+    return joined([body, members, "}"])

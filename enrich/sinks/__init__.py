@@ -1,0 +1,1 @@
+"""Where enriched records go."""

@@ -1,0 +1,368 @@
+"""The first pass of a run: what every log says about the flows of every other.
+
+A flow's uid, its server and the names that clients looked up are remembered in arrays (:mod:`enrich.keyed`) and name
+tables, a few bytes each, so that the second pass can judge each flow by evidence from all logs, in the order in which
+the records stand in their files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from enrich.applications import Catalogue
+from enrich.batch import Batch
+from enrich.keyed import CONFLICT, Keyed, Keys, hashes
+
+# A log of its own means that an analyzer followed the protocol in the payload.
+LOG_PROTOCOLS: Mapping[str, str] = {
+    "bittorrent_dht": "bittorrent",
+    "dce_rpc": "dce_rpc",
+    "dhcp": "dhcp",
+    "dnp3": "dnp3",
+    "dns": "dns",
+    "ftp": "ftp",
+    "ftp_data": "ftp_data",
+    "gssapi": "gssapi",
+    "http": "http",
+    "http2": "http",
+    "ike": "ike",
+    "irc": "irc",
+    "kerberos": "kerberos",
+    "ldap": "ldap",
+    "ldap_search": "ldap",
+    "modbus": "modbus",
+    "mqtt": "mqtt",
+    "mqtt_connect": "mqtt",
+    "mqtt_publish": "mqtt",
+    "mqtt_subscribe": "mqtt",
+    "mysql": "mysql",
+    "nfs": "nfs",
+    "ntlm": "ntlm",
+    "ntp": "ntp",
+    "pgsql": "postgresql",
+    "postgresql": "postgresql",
+    "quic": "quic",
+    "radius": "radius",
+    "rdp": "rdp",
+    "redis": "redis",
+    "rfb": "rfb",
+    "sip": "sip",
+    "smb": "smb",
+    "smb_files": "smb",
+    "smb_mapping": "smb",
+    "smtp": "smtp",
+    "snmp": "snmp",
+    "socks": "socks",
+    "ssh": "ssh",
+    "ssl": "tls",
+    "syslog": "syslog",
+    "telnet": "telnet",
+    "tftp": "tftp",
+    "websocket": "websocket",
+}
+_NAMED = {"ssl": ("server_name", "sni"), "quic": ("server_name", "sni"), "http": ("host", "host")}
+SOURCES = ("sni", "host", "cert", "dns", "dns_any")
+
+_FLOW = frozenset({"uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto"})
+_READ: dict[str, frozenset[str]] = {
+    "conn": _FLOW | {"service"},
+    "http": _FLOW | {"host"},
+    "ssl": _FLOW | {"server_name", "cert_chain_fps", "cert_chain_fuids"},
+    "quic": _FLOW | {"server_name"},
+    "dns": _FLOW | {"ts", "query", "answers", "TTLs"},
+    "x509": frozenset({"fingerprint", "id", "certificate.subject", "san.dns"}),
+}
+
+
+LOGS = frozenset(_READ) | frozenset(LOG_PROTOCOLS)
+
+
+def wanted(log: str) -> frozenset[str]:
+    """The columns of a log that the survey reads; empty if the log says nothing about flows."""
+    return _READ.get(log, _FLOW if log in LOG_PROTOCOLS else frozenset())
+
+
+@dataclass(slots=True)
+class Names:
+    """Texts by their hash, each held once."""
+
+    _frames: list[pl.DataFrame] = field(default_factory=list)
+    _rows: int = 0
+    _sorted: tuple[Keys, pl.Series] | None = None
+
+    def add(self, texts: pl.Series) -> Keys:
+        """Remember texts; the key of each (0 for null)."""
+        frame = pl.DataFrame({"key": hashes(texts), "text": texts})
+        distinct = frame.filter(pl.col("text").is_not_null()).unique("key")
+        self._frames.append(distinct)
+        self._rows += distinct.height
+        if self._rows > 1_000_000 and len(self._frames) > 1:
+            self._frames = [pl.concat(self._frames).unique("key")]
+            self._rows = 0
+        self._sorted = None
+        return np.where(texts.is_null().to_numpy(), np.uint64(0), frame["key"].to_numpy())
+
+    def get(self, keys: Keys) -> pl.Series:
+        """The text of each key; null for 0 and for what is not known."""
+        if self._sorted is None:
+            every = pl.concat(self._frames).unique("key").sort("key") if self._frames else None
+            self._frames = [] if every is None else [every]
+            known = np.zeros(0, np.uint64) if every is None else every["key"].to_numpy()
+            self._sorted = (known, pl.Series([], dtype=pl.String) if every is None else every["text"])
+        known, texts = self._sorted
+        if not len(known):
+            return pl.Series([None], dtype=pl.String).new_from_index(0, len(keys))
+        at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return texts.gather(at).set(pl.Series(known[at] != keys), None)
+
+
+class Bits:
+    """Up to 64 protocol names as bits of a number, in the order in which they turn up."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._joined: dict[int, str | None] = {0: None}
+
+    def of(self, name: str | None) -> int:
+        """The bit of a protocol; 0 for null, and for the 65th protocol."""
+        if name is None:
+            return 0
+        if name not in self.names:
+            if len(self.names) == 64:
+                return 0
+            self.names.append(name)
+        return 1 << self.names.index(name)
+
+    def joined(self, masks: Keys) -> pl.Series:
+        """The names in each mask, sorted and joined by commas; null for none."""
+        series = pl.Series(masks)
+        for mask in series.unique():
+            if mask not in self._joined:
+                self._joined[mask] = ",".join(sorted(n for at, n in enumerate(self.names) if mask >> at & 1))
+        return series.replace_strict(self._joined, return_dtype=pl.String)
+
+
+@dataclass(slots=True)
+class Answers:
+    """DNS answers: which client was told which name for an address, when and for how long."""
+
+    grace: float = 3600.0
+    parts: list[tuple[Keys, ...]] = field(default_factory=list)
+    ready: tuple[Keys, ...] | None = None
+
+    def add(self, keys: Keys, times: pl.Series, ttls: pl.Series, names: Keys) -> None:
+        """Remember answers; times in epoch seconds, TTLs in seconds."""
+        self.parts.append(
+            (
+                keys,
+                times.fill_null(0).clip(0).cast(pl.UInt64).to_numpy(),
+                ttls.fill_null(0).clip(0, 7 * 86400).cast(pl.UInt64).to_numpy(),
+                names,
+            )
+        )
+        self.ready = None
+
+    def get(self, keys: Keys, times: pl.Series) -> Keys:
+        """The name key of the latest answer before each time, within its TTL and the grace; 0 where there is none."""
+        known, at, ttl, names = self._sorted()
+        if not len(known):
+            return np.zeros(len(keys), np.uint64)
+        # One second of slack: times are whole seconds here.
+        when = times.fill_null(0).clip(0).cast(pl.UInt64).to_numpy() + np.uint64(1)
+        low = np.searchsorted(known, keys, side="left")
+        high = np.searchsorted(known, keys, side="right")
+        start = low.copy()
+        while (low < high).any():
+            middle = (low + high) // 2
+            before = (at[np.minimum(middle, len(at) - 1)] <= when) & (low < high)
+            after = ~before & (low < high)
+            low = np.where(before, middle + 1, low)
+            high = np.where(after, middle, high)
+        found = low - 1
+        valid = found >= start
+        safe = np.maximum(found, 0)
+        fresh = when <= at[safe] + ttl[safe] + np.uint64(self.grace)
+        return np.where(valid & fresh, names[safe], np.uint64(0))
+
+    def _sorted(self) -> tuple[Keys, ...]:
+        if self.ready is None:
+            if not self.parts:
+                self.parts = [tuple(np.zeros(0, np.uint64) for _ in range(4))]
+            columns = [np.concatenate(column) for column in zip(*self.parts, strict=True)]
+            order = np.lexsort((columns[1], columns[0]))
+            self.ready = tuple(column[order] for column in columns)
+            self.parts = [self.ready]
+        return self.ready
+
+
+class Survey:
+    """What all logs of a run say about its flows. Fill it with :meth:`add`, then ask :meth:`about`."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.bits = Bits()
+        self.names = Names()
+        self.protocols = Keyed("any")
+        self.servers = Keyed("any")
+        self.server_names = Keyed("same")
+        self.named = {source: Keyed("least") for source in ("sni", "host")}
+        self.certificates = Keyed("least")
+        self.certificate_names = Keyed("least")
+        self.asked = Answers()
+        self.asked_by_any = Answers()
+        self._services: dict[str, int] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Take in one batch of any log."""
+        frame, log = batch.frame, batch.log
+        if log == "x509":
+            self._add_certificates(frame)
+            return
+        if log == "conn":
+            self._add_services(frame)
+            return
+        protocol = LOG_PROTOCOLS.get(log)
+        if protocol is None or "uid" not in frame.columns:
+            return
+        uids = hashes(frame["uid"])
+        bit = np.full(len(uids), self.bits.of(protocol), np.uint64)
+        self.protocols.add(uids, bit)
+        servers = _server_keys(frame)
+        if servers is not None:
+            self.servers.add(servers, bit)
+        if log in _NAMED and _NAMED[log][0] in frame.columns:
+            column, source = _NAMED[log]
+            names = self.names.add(frame[column])
+            self.named[source].add(uids, names)
+            if servers is not None:
+                self.server_names.add(servers, names)
+        if log == "ssl":
+            for column in ("cert_chain_fps", "cert_chain_fuids"):
+                if column in frame.columns and frame[column].dtype == pl.List(pl.String):
+                    first = frame[column].list.first()
+                    self.certificates.add(uids, _zero_nulls(hashes(first), first))
+        if log == "dns":
+            self._add_answers(frame)
+
+    def _add_services(self, frame: pl.DataFrame) -> None:
+        if "service" not in frame.columns:
+            return
+        known = frame.filter(pl.col("service").is_not_null())
+        servers = _server_keys(known)
+        if servers is None:
+            return
+        for service in known["service"].unique():
+            if service not in self._services:
+                protocols = (self.catalogue.canonical(name.lstrip("-")) for name in service.split(",") if name[:1] != "-")
+                mask = 0
+                for protocol in protocols:
+                    mask |= self.bits.of(protocol)
+                self._services[service] = mask
+        masks = known["service"].replace_strict(self._services, return_dtype=pl.UInt64).to_numpy()
+        self.servers.add(servers, masks)
+
+    def _add_certificates(self, frame: pl.DataFrame) -> None:
+        names = [pl.col("san.dns").list.first()] if frame.schema.get("san.dns") == pl.List(pl.String) else []
+        if "certificate.subject" in frame.columns:
+            names.append(pl.col("certificate.subject").str.extract(r"(?:^|,\s*)CN=([^,]+)"))
+        if not names:
+            return
+        texts = frame.select(pl.coalesce(names).str.strip_prefix("*.").alias("name"))["name"]
+        name_keys = self.names.add(texts)
+        for column in ("fingerprint", "id"):
+            if column in frame.columns:
+                self.certificate_names.add(_zero_nulls(hashes(frame[column]), frame[column]), name_keys)
+
+    def _add_answers(self, frame: pl.DataFrame) -> None:
+        if not {"id.orig_h", "ts", "query", "answers"} <= set(frame.columns):
+            return
+        if frame.schema["answers"] != pl.List(pl.String):
+            return
+        ttls = pl.col("TTLs") if frame.schema.get("TTLs") == pl.List(pl.Float64) else pl.lit(None, pl.List(pl.Float64))
+        rows = (
+            frame.select("ts", "query", client="id.orig_h", answer="answers", ttl=ttls)
+            .filter(pl.col("query").is_not_null() & (pl.col("answer").list.len() > 0))
+            .with_columns(ttl=pl.col("ttl").list.min())
+            .explode("answer", empty_as_null=False)
+            .filter(pl.col("answer").str.contains(r"^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$|^[0-9a-fA-F]*:[0-9a-fA-F:.]*$"))
+            .filter(pl.col("answer").is_in(["0.0.0.0", "127.0.0.1", "::", "::1"]).not_())
+        )
+        if not rows.height:
+            return
+        names = self.names.add(rows["query"])
+        self.asked.add(hashes(rows["client"], rows["answer"]), rows["ts"], rows["ttl"], names)
+        self.asked_by_any.add(hashes(rows["answer"]), rows["ts"], rows["ttl"], names)
+
+    def about(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """What is known of each flow of a conn batch.
+
+        Columns: ``resp.name``, ``resp.name_source``; ``_seen``: protocols of the logs that share its uid;
+        ``_server``: protocols that its server spoke in any flow; ``_server_name``: the one name its server goes by.
+        """
+        null = pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
+        uids = hashes(frame["uid"]) if "uid" in frame.columns else np.zeros(frame.height, np.uint64)
+        servers = _server_keys(frame)
+        seen = self.bits.joined(self.protocols.get(uids))
+        found = {source: self.named[source].get(uids) for source in ("sni", "host")}
+        found["cert"] = self.certificate_names.get(self.certificates.get(uids))
+        if {"id.orig_h", "id.resp_h", "ts"} <= set(frame.columns):
+            found["dns"] = self.asked.get(hashes(frame["id.orig_h"], frame["id.resp_h"]), frame["ts"])
+            found["dns_any"] = self.asked_by_any.get(hashes(frame["id.resp_h"]), frame["ts"])
+        name = np.zeros(frame.height, np.uint64)
+        source = np.zeros(frame.height, np.uint8)
+        for at, origin in enumerate(SOURCES, 1):
+            keys = found.get(origin)
+            if keys is not None:
+                fresh = (name == 0) & (keys != 0)
+                name, source = np.where(fresh, keys, name), np.where(fresh, np.uint8(at), source)
+        labels = dict(enumerate((None, *SOURCES)))
+        server = null if servers is None else self.bits.joined(self.servers.get(servers))
+        server_keys = None if servers is None else self.server_names.get(servers)
+        server_name = null if server_keys is None else self.names.get(np.where(server_keys == CONFLICT, 0, server_keys))
+        return pl.DataFrame(
+            {
+                "resp.name": self.names.get(name),
+                "resp.name_source": pl.Series(source).replace_strict(labels, return_dtype=pl.String),
+                "_seen": seen,
+                "_server": server,
+                "_server_address": _address_if_needed(frame, seen),
+                "_state": _state(frame),
+                "_server_name": server_name,
+            }
+        )
+
+
+def _address_if_needed(frame: pl.DataFrame, seen: pl.Series) -> pl.Series:
+    """The responder's address for flows whose own payload says nothing: only their evidence has to name the server."""
+    if "id.resp_h" not in frame.columns:
+        return seen.set(seen.is_not_null(), None)
+    service = frame["service"] if "service" in frame.columns else seen.new_from_index(0, 0)
+    known = seen.is_not_null() | (service.is_not_null() if service.len() else False)
+    return frame["id.resp_h"].cast(pl.String).set(known, None)
+
+
+_FAILED = ("S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR")
+
+
+def _state(frame: pl.DataFrame) -> pl.Series:
+    """How far a flow got: failed (never opened), one_way (nobody answered) or open."""
+    answered = pl.col("resp_pkts") > 0 if "resp_pkts" in frame.columns else pl.lit(True)
+    failed = pl.col("conn_state").is_in(_FAILED) if "conn_state" in frame.columns else pl.lit(False)
+    state = pl.when(failed).then(pl.lit("failed")).when(~answered).then(pl.lit("one_way")).otherwise(pl.lit("open"))
+    return frame.select(state.alias("state")).to_series() if frame.width else pl.Series("state", [], pl.String)
+
+
+def _zero_nulls(keys: Keys, texts: pl.Series) -> Keys:
+    return np.where(texts.is_null().to_numpy(), np.uint64(0), keys)
+
+
+def _server_keys(frame: pl.DataFrame) -> Keys | None:
+    """A key for each flow's server: address, port and transport."""
+    if not {"id.resp_h", "id.resp_p"} <= set(frame.columns):
+        return None
+    proto = frame["proto"] if "proto" in frame.columns else pl.Series(["tcp"]).new_from_index(0, frame.height)
+    return hashes(frame["id.resp_h"].cast(pl.String), frame["id.resp_p"].cast(pl.UInt16, strict=False), proto)

@@ -1,0 +1,56 @@
+"""What a run's flows were, by application: the roll-up behind the closing summary and ``run.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+from enrich.model import Accumulator, Resources, RollUp
+
+_BY = ("app.protocol", "app.name", "app.category")
+_SIZES = ("orig_ip_bytes", "resp_ip_bytes")
+
+
+class Traffic:
+    """Flows and bytes by protocol, application and category."""
+
+    def __init__(self) -> None:
+        self.totals: pl.DataFrame | None = None
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Count one conn batch."""
+        if not {*_BY} <= {*frame.columns}:
+            return
+        sizes = [pl.col(name).fill_null(0) for name in _SIZES if name in frame.columns] or [pl.lit(0, pl.UInt64)]
+        counted = (
+            frame.group_by(_BY)
+            .agg(
+                pl.len().cast(pl.UInt64).alias("flows"),
+                pl.sum_horizontal(sizes).cast(pl.UInt64).sum().alias("bytes"),
+                pl.col("app.contradiction").sum().cast(pl.UInt64).alias("contradictions"),
+            )
+        )  # fmt: skip
+        both = counted if self.totals is None else pl.concat([self.totals, counted])
+        self.totals = both.group_by(_BY).agg(pl.col("flows", "bytes", "contradictions").sum())
+
+    def results(self) -> Iterable[Mapping[str, Any]]:
+        """One record an application, most flows first."""
+        if self.totals is None:
+            return []
+        ordered = self.totals.sort("flows", "bytes", *_BY, descending=[True, True, False, False, False])
+        return ordered.rename({name: name.removeprefix("app.") for name in _BY}).iter_rows(named=True)
+
+
+def _start(_: Resources) -> Accumulator:
+    return Traffic()
+
+
+ROLL_UP = RollUp(
+    name="applications",
+    doc="Flows and bytes by protocol, application and category.",
+    reads={"conn": frozenset({*_BY, *_SIZES, "app.contradiction"})},
+    start=_start,
+    own_file=False,
+)
