@@ -1,0 +1,145 @@
+"""Scores the built-in banner tables on labelled banners, and times them.
+
+    python bench/score_banners.py                       score every service of ../shared/data/banners/recog_examples.csv
+    python bench/score_banners.py --half held-out       only the half that rules are not written from (see HALVES)
+    python bench/score_banners.py --show ftp telnet     and list what is wrong or missing there
+    python bench/score_banners.py --time                microseconds per distinct banner, a million of them, one core
+
+A field counts where the labels state it: right, wrong, or null (no answer, which is not wrong). Names compare after
+folding case, spaces and punctuation. `os` is right, strictly, when it equals the labelled product ("Windows Server
+2016", "Linux"); `os*` also takes a distribution's name where the label says vendor "Debian" and product "Linux".
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from enrich.banners import Banner, Banners
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLES = ROOT / "mappings" / "banners"
+LABELS = ROOT.parent / "shared" / "data" / "banners" / "recog_examples.csv"
+HALVES = ("development", "held-out")
+FIELDS = ("product", "version", "os", "os*", "os_version")
+Row = dict[str, str]
+
+
+def fold(name: str | None) -> str:
+    return "".join(filter(str.isalnum, (name or "").casefold()))
+
+
+def half(row: Row) -> str:
+    """Which half a labelled banner belongs to, by its hash: rules may be written from the first half only."""
+    digest = hashlib.sha256(f"{row['service']}\0{row['banner']}".encode()).digest()
+    return HALVES[digest[0] & 1]
+
+
+def judge(field: str, row: Row, banner: Banner) -> str:
+    """`right`, `wrong` or `null` where the label states the field; `extra` or "" where it does not."""
+    if field in ("os", "os*"):
+        truth, given = fold(row["os_product"]), fold(banner.os)
+        accepted = {truth}
+        if field == "os*" and truth == "linux" and row["os_vendor"]:
+            accepted.add(fold(row["os_vendor"]))
+    else:
+        truth, given = fold(row[field]), fold(getattr(banner, field))
+        accepted = {truth}
+    if not truth:
+        return "extra" if given else ""
+    return "null" if not given else "right" if given in accepted else "wrong"
+
+
+def score(rows: list[Row], shown: list[str]) -> None:
+    banners = Banners(TABLES)
+    counts: dict[str, Counter[tuple[str, str]]] = {}
+    for row in rows:
+        banner = banners.parse(row["service"], row["banner"])
+        verdicts = {field: judge(field, row, banner) for field in FIELDS}
+        for service in (row["service"], "all"):
+            counts.setdefault(service, Counter()).update(verdicts.items())
+        if row["service"] in shown or "all" in shown:
+            odd = {f: v for f, v in verdicts.items() if v in ("wrong", "null") and f != "os_version"}
+            if odd:
+                print(_complaint(row, banner, odd))
+    print("service      " + "".join(f"{field:>32}" for field in FIELDS))
+    print("             " + "right wrong  null of  n extra".rjust(32) * len(FIELDS))
+    for service in sorted(counts, key=lambda name: (name == "all", name)):
+        print(f"{service:<13}" + "".join(_cell(counts[service], field).rjust(32) for field in FIELDS))
+
+
+def _cell(counts: Counter[tuple[str, str]], field: str) -> str:
+    right, wrong, null, extra = (counts[field, verdict] for verdict in ("right", "wrong", "null", "extra"))
+    stated = right + wrong + null
+    if not stated:
+        return f"{'-':>5} {'-':>5} {'-':>5} {0:>5} {extra:>5}"
+    return f"{right / stated:5.3f} {wrong / stated:5.3f} {null / stated:5.3f} {stated:>5} {extra:>5}"
+
+
+def _complaint(row: Row, banner: Banner, odd: dict[str, str]) -> str:
+    labels = {"os": "os_product", "os*": "os_vendor"}
+    details = ", ".join(
+        f"{field} {verdict}: {getattr(banner, field.rstrip('*'))!r} for {row[labels.get(field, field)]!r}"
+        for field, verdict in odd.items()
+    )
+    return f"{row['service']}: {row['banner']!r}\n    {details}"
+
+
+def distinct(rows: list[Row], count: int) -> Iterator[tuple[str, str]]:
+    """`count` distinct banners made from the labelled ones by numbering host names, versions and comments."""
+    number = 0
+    while True:
+        for row in rows:
+            yield row["service"], f"{row['banner']} {number}" if number else row["banner"]
+            number += 1
+            if number >= count:
+                return
+
+
+def measure(rows: list[Row], count: int) -> None:
+    banners = Banners(TABLES)
+    for row in rows:
+        banners.parse(row["service"], row["banner"])
+    spent: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    batches: dict[str, list[str]] = {}
+    for service, value in distinct(rows, count):
+        batches.setdefault(service, []).append(value)
+    for service, values in batches.items():
+        start = time.process_time()
+        banners.parse_many(service, values)
+        spent[service] = time.process_time() - start  # type: ignore[assignment]
+        seen[service] = len(values)
+    for service in sorted(seen):
+        print(f"{service:<13}{seen[service]:>9} banners  {spent[service] / seen[service] * 1e6:6.1f} µs each")
+    print(f"{'all':<13}{sum(seen.values()):>9} banners  {sum(spent.values()) / sum(seen.values()) * 1e6:6.1f} µs each")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--labels", type=Path, default=LABELS, help="CSV of labelled banners")
+    parser.add_argument("--half", choices=HALVES, help="score one half only")
+    parser.add_argument("--show", nargs="*", default=[], metavar="SERVICE", help="list wrong and missing answers")
+    parser.add_argument("--time", action="store_true", help="measure instead of scoring")
+    parser.add_argument("--count", type=int, default=1_000_000, help="banners to time")
+    options = parser.parse_args()
+    if not options.labels.exists():
+        print(f"{options.labels}: no such file", file=sys.stderr)
+        return 3
+    with options.labels.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if options.half is None or half(row) == options.half]
+    if options.time:
+        measure(rows, options.count)
+    else:
+        score(rows, options.show)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
