@@ -25,10 +25,10 @@ from enrich import applications, registry, survey
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.errors import OutputError
 from enrich.model import Added, Enricher, Memo, RollUp, Use, key_frame
-from enrich.shapes import Enriched, Shape, parquet
+from enrich.shapes import Encoded, Enriched, Shape, parquet
 from enrich.shapes.native import Native
 from enrich.shapes.ndjson import NdJson
-from enrich.sinks.files import SUFFIXES, Folder, OutFile, compressor
+from enrich.sinks.files import SUFFIXES, Folder, OutFile
 from enrich.sources import eve, zeek_json, zeek_tsv
 from enrich.sources.discover import LogFile, Skipped, discover, header_log
 from enrich.sources.lines import read_chunks
@@ -187,7 +187,6 @@ class Run:
         self.engine = Engine(self.tables, options.only)
         self.folder = Folder(options.out)
         self.shape = SHAPES[options.format]() if options.format in SHAPES else None
-        self.compress = compressor(options.compress)
         self.report = Report()
 
     def __call__(self) -> Report:
@@ -265,7 +264,7 @@ class _FileRun:
         self.report = FileReport(file.name, file.form.value if file.form else "empty")
         self.outputs: dict[str, OutFile] = {}
         self.parts: dict[str, list[Path]] = {}
-        self.waiting: deque[tuple[OutFile, Future[bytes]]] = deque()
+        self.waiting: deque[Future[None]] = deque()
         self.header: list[Header] = []
 
     def __call__(self) -> None:
@@ -325,7 +324,7 @@ class _FileRun:
     def _output(self, log: str) -> OutFile:
         if log not in self.outputs:
             name = output_name(self.file, log, self.run.options)
-            self.outputs[log] = self.run.folder.open(name)
+            self.outputs[log] = self.run.folder.open(name, self.run.options.compress)
             self.report.outputs.append(self.outputs[log].path.relative_to(self.run.folder.root).as_posix())
         return self.outputs[log]
 
@@ -333,15 +332,13 @@ class _FileRun:
         shape = self.run.shape
         if shape is None:
             raise AssertionError("parquet is written in parts")
-        encode = shape.prepare(items)
-        compress = self.run.compress
-        self.waiting.append((self._output(log), self.pool.submit(lambda: compress(encode()))))
-        while len(self.waiting) > _IN_FLIGHT:
-            self._write_oldest()
+        self._later(self._output(log), shape.prepare(items))
 
-    def _write_oldest(self) -> None:
-        out, future = self.waiting.popleft()
-        out.write(future.result())
+    def _later(self, out: OutFile, encode: Encoded) -> None:
+        """Turn a batch into text and write it while the next one is read; in their order, a bounded number of them."""
+        self.waiting.append(self.pool.submit(lambda: out.write_lines(encode())))
+        while len(self.waiting) > _IN_FLIGHT:
+            self.waiting.popleft().result()
 
     def _flush_header(self, first: Enriched | None = None) -> None:
         """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
@@ -353,10 +350,8 @@ class _FileRun:
             if item is None or item.batch.frame.columns != header.empty.frame.columns:
                 added, _ = self.run.engine.enrich(header.empty)
                 item = Enriched(header.empty, added, _taken(header.empty, added))
-            text = self.run.compress(shape.header(header.text, item))
-            done: Future[bytes] = Future()
-            done.set_result(text)
-            self.waiting.append((self._output(""), done))
+            lines = pl.Series(shape.header(header.text, item))
+            self._later(self._output(""), lambda lines=lines: lines)  # type: ignore[misc]
         self.header = []
 
     def _part(self, item: Enriched) -> None:
@@ -371,7 +366,7 @@ class _FileRun:
 
     def _finish(self) -> None:
         while self.waiting:
-            self._write_oldest()
+            self.waiting.popleft().result()
         for log, parts in self.parts.items():
             out = self._output(log)
             try:

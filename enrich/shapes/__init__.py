@@ -15,7 +15,8 @@ import polars as pl
 from enrich.batch import Batch
 from enrich.model import Added
 
-Encoded = Callable[[], bytes]
+Encoded = Callable[[], pl.Series]
+"""The records as one line each, without line ends."""
 
 
 @dataclass(slots=True)
@@ -41,19 +42,10 @@ class Shape(Protocol):
     """All logs of an input go to one file, in the input's order."""
 
     def prepare(self, enriched: list[Enriched]) -> Encoded:
-        """Prepare the batches that go to one file; call the result for their bytes."""
+        """Prepare the batches that go to one file; call the result for their lines."""
 
-    def header(self, text: str, enriched: Enriched) -> bytes:
-        """The bytes of an input's header lines; nothing for most shapes."""
-
-
-def lines_to_bytes(lines: pl.Series) -> bytes:
-    """A column of texts as lines."""
-    import io
-
-    out = io.BytesIO()
-    lines.to_frame().write_csv(out, include_header=False, quote_style="never", separator="\x1f")
-    return out.getvalue()
+    def header(self, text: str, enriched: Enriched) -> list[str]:
+        """An input's header lines; none for most shapes."""
 
 
 def joined(parts: list[pl.Series | str]) -> pl.Series:

@@ -8,7 +8,7 @@ import polars as pl
 
 from enrich.batch import Dialect, Form
 from enrich.model import Added
-from enrich.shapes import Encoded, Enriched, joined, lines_to_bytes
+from enrich.shapes import Encoded, Enriched, joined
 from enrich.shapes.ndjson import fragments, spliced
 
 _ZEEK_TYPES: tuple[tuple[pl.DataType | type[pl.DataType], str], ...] = (
@@ -31,18 +31,16 @@ class Native:
         """Render the added columns; the result writes the batches in the order of their input."""
         ready = [(item, _rendered(item)) for item in enriched]
 
-        def write() -> bytes:
-            parts = [(_lines(item, texts), item.batch.rows) for item, texts in ready if item.batch.height]
-            if not parts:
-                return b""
+        def lines() -> pl.Series:
+            parts = [(_lines(item, texts), item.batch.rows) for item, texts in ready]
             if len(parts) == 1:
-                return lines_to_bytes(parts[0][0])
+                return parts[0][0]
             whole = [pl.DataFrame({"line": lines, "row": rows}) for lines, rows in parts]
-            return lines_to_bytes(pl.concat(whole).sort("row")["line"])
+            return pl.concat(whole).sort("row")["line"]
 
-        return write
+        return lines
 
-    def header(self, text: str, enriched: Enriched) -> bytes:
+    def header(self, text: str, enriched: Enriched) -> list[str]:
         """Header lines, with the added columns' names and types."""
         separator = enriched.batch.dialect.separator
         extra = [
@@ -56,8 +54,8 @@ class Native:
                 line = separator.join([line, *(name for name, _ in extra)])
             elif line.startswith(f"#types{separator}"):
                 line = separator.join([line, *(kind for _, kind in extra)])
-            lines.append(line + "\n")
-        return "".join(lines).encode()
+            lines.append(line)
+        return lines
 
 
 def _zeek_type(dtype: pl.DataType) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import polars as pl
 
 from enrich.batch import Batch, Form
-from enrich.shapes import Encoded, Enriched, joined, lines_to_bytes
-from enrich.sources.zeek_tsv import split_lines
+from enrich.shapes import Encoded, Enriched, joined
 
 
 class NdJson:
@@ -20,11 +17,11 @@ class NdJson:
     def prepare(self, enriched: list[Enriched]) -> Encoded:
         """Render the added columns; the result writes the batches."""
         ready = [(item.batch, fragments(item)) for item in enriched]
-        return lambda: b"".join(_write(batch, texts) for batch, texts in ready)
+        return lambda: pl.concat([_lines(batch, texts) for batch, texts in ready])
 
-    def header(self, text: str, enriched: Enriched) -> bytes:
+    def header(self, text: str, enriched: Enriched) -> list[str]:
         """No header in this shape."""
-        return b""
+        return []
 
 
 def fragments(item: Enriched) -> list[pl.Series]:
@@ -46,25 +43,14 @@ def render(table: pl.DataFrame, names: dict[str, str]) -> pl.Series:
     return table.select(pl.concat_str(members)).to_series()
 
 
-def _write(batch: Batch, texts: list[pl.Series]) -> bytes:
-    if not batch.height:
-        return b""
+def _lines(batch: Batch, texts: list[pl.Series]) -> pl.Series:
     if batch.form is Form.JSON:
-        return lines_to_bytes(spliced(batch.raw, texts))
-    parts: list[pl.Series | str] = [_objects(batch.frame), *texts]
+        return spliced(batch.raw, texts)
+    whole = batch.frame.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    parts: list[pl.Series | str] = [whole.str.head(-1), *texts]
     if batch.form is Form.EVE and batch.raw is not None:
         parts += [',"suricata":', batch.raw]
-    return lines_to_bytes(joined([*parts, "}"]))
-
-
-def _objects(frame: pl.DataFrame) -> pl.Series:
-    """Each row as a JSON object without its closing brace."""
-    text = io.BytesIO()
-    frame.write_ndjson(text)
-    lines = split_lines(text.getvalue(), frame.height)
-    if lines is None:  # JSON escapes control characters, so a free one is always found
-        raise AssertionError("a JSON line holds a raw control character")
-    return lines.str.head(-1)
+    return joined([*parts, "}"])
 
 
 def spliced(raw: pl.Series | None, texts: list[pl.Series]) -> pl.Series:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+import polars as pl
 import zstandard
 
 from enrich.errors import OutputError
@@ -16,13 +18,11 @@ from enrich.errors import OutputError
 SUFFIXES = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 
 
-def compressor(name: str) -> Callable[[bytes], bytes]:
-    """Compress one piece of a file; pieces one after the other are a valid file (RFC 1952 members, RFC 8878 frames)."""
-    if name == "gzip":
-        return lambda data: gzip.compress(data, compresslevel=5, mtime=0)
-    if name == "zstd":
-        return lambda data: zstandard.ZstdCompressor(level=3).compress(data)
-    return lambda data: data
+# One piece of a file; pieces one after the other are a valid file (RFC 1952 members, RFC 8878 frames).
+_COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, compresslevel=5, mtime=0),
+    "zstd": lambda data: zstandard.ZstdCompressor(level=3).compress(data),
+}
 
 
 class Folder:
@@ -45,9 +45,9 @@ class Folder:
         self._claimed.add(free)
         return self.root / free
 
-    def open(self, name: PurePosixPath) -> OutFile:
+    def open(self, name: PurePosixPath, compress: str = "none") -> OutFile:
         """Open an output for writing."""
-        out = OutFile(self.claim(name))
+        out = OutFile(self.claim(name), compress)
         self._open.append(out)
         return out
 
@@ -60,25 +60,36 @@ class Folder:
 class OutFile:
     """One output, written under another name until it is complete."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, compress: str = "none") -> None:
         self.path = path
+        self._compress = _COMPRESSORS.get(compress)
         self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self.bytes = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream: BinaryIO | None = self.part.open("wb")
+            self._stream: BinaryIO | None = self.part.open("wb", buffering=0)
         except OSError as error:
             raise OutputError(f"{path}: {error.strerror or error}") from error
 
     def write(self, data: bytes) -> None:
-        """Append. Raises OutputError when the disk is full."""
+        """Append bytes. Raises OutputError when the disk is full."""
+        self._append(lambda stream: stream.write(self._compress(data) if self._compress else data))
+
+    def write_lines(self, lines: pl.Series) -> None:
+        """Append texts, a line each. Raises OutputError when the disk is full."""
+        if self._compress is None:
+            self._append(lambda stream: _write_lines(lines, stream))
+            return
+        text = io.BytesIO()
+        _write_lines(lines, text)
+        self.write(text.getvalue())
+
+    def _append(self, write: Callable[[BinaryIO], object]) -> None:
         if self._stream is None:
             raise OutputError(f"{self.path}: written after it was closed")
         try:
-            self._stream.write(data)
+            write(self._stream)
         except OSError as error:
             raise OutputError(f"{self.path}: {error.strerror or error}") from error
-        self.bytes += len(data)
 
     def commit(self) -> None:
         """Give the file its name."""
@@ -100,3 +111,8 @@ class OutFile:
             self._stream = None
             with suppress(OSError):
                 self.part.unlink()
+
+
+def _write_lines(lines: pl.Series, stream: BinaryIO) -> None:
+    # A CSV of one column without quotes is lines; the separator cannot occur in a file of one column.
+    lines.to_frame().write_csv(stream, include_header=False, quote_style="never", separator="\x1f")
