@@ -44,9 +44,29 @@ LEFT_OUT = frozenset({
 REASSIGNED = (".cloudfront.net", ".azureedge.net", ".azurewebsites.net", ".hs.llnwd.net")
 
 
+# Companies that the tables kept by hand call otherwise: the package's name in lower_snake -> our product.
+PRODUCTS = {
+    "adobe_experience_cloud": "adobe_analytics",
+    "adobe_marketing_cloud": "adobe_analytics",
+    "adobe_tag_manager": "adobe_analytics",
+    "aol_ad": "yahoo_ads",
+    "aol_oath_verizon_media": "yahoo_ads",
+    "appnexus": "xandr",
+    "google_doubleclick_ad_exchange": "google_ads",
+    "google_doubleclick_ads": "google_ads",
+    "one_by_aol": "yahoo_ads",
+    "rocket_fuel": "zeta",
+    "rubicon_project": "magnite",
+    "simplicity_marketing": "flashtalking",
+    "yahoo": "yahoo_ads",
+    "yahoo_ad_exchange": "yahoo_ads",
+}
+
+
 def product_name(entity: str) -> str:
     """A company's name in lower_snake, without its remark in parentheses: `AT&T (US)` -> `at_t`."""
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"\(.*?\)", "", entity).lower()).strip("_")
+    name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"\(.*?\)", "", entity).lower()).strip("_")
+    return PRODUCTS.get(name, name)
 
 
 def is_name(domain: str) -> bool:
