@@ -231,9 +231,14 @@ def _mysql(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
 
 
 def _terminal(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
-    """Telnet shows a person a screen: it names systems, hardly ever the daemon."""
+    """Telnet shows a person a screen: it names systems and the host, hardly ever the daemon."""
     fields: dict[str, str] = {}
     find_system(text.encode("utf-8", "replace"), fields, knowledge)
+    before, asked, _ = text.rpartition(" login:")
+    if asked:
+        host = before.rsplit(None, 1)[-1] if before.strip() else ""
+        if _is_label(host) and not host.isdigit():
+            fields["hostname"] = host
     return fields
 
 

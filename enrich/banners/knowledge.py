@@ -159,7 +159,9 @@ class Knowledge:
         codename = fields.pop("codename", "").casefold()
         build = fields.pop("windows_build", "")
         if codename in self._codenames:
-            fields["os"], fields["os_version"] = self._codenames[codename]
+            fields["os"], release = self._codenames[codename]
+            if release:
+                fields["os_version"] = release
         if build:
             self._windows_release(fields, build)
         product = self._complete_product(fields)
