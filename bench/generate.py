@@ -53,7 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder for the logs")
     parser.add_argument("--rows", type=int, default=1_000_000, help="flows, which are conn.log's rows (1,000,000)")
-    parser.add_argument("--names", type=int, help="distinct names that are asked for (a fifth of the rows)")
+    parser.add_argument("--names", type=int, help="distinct names that are asked for (one for every 20 flows)")
     parser.add_argument("--new-user-agents", type=float, default=0.05, help="share of http rows with a new one (0.05)")
     parser.add_argument("--mix", type=_mix, default=MIX, help="shares of flows, e.g. http=1 or dns=0.4,tls=0.6")
     parser.add_argument("--logs", default=",".join(LOGS), help="which logs to write (all)")

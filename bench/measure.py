@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,29 +35,36 @@ class Cost:
         return self.written / self.seconds
 
 
+# Linux counts the memory of the process that forks towards its child's peak, so a small one does it.
+_LAUNCHER = """
+import json, os, sys, time
+began = time.perf_counter()
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+cost = [time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]
+print(json.dumps([os.waitstatus_to_exitcode(status), *cost]))
+"""
+
+
 def run(command: Sequence[str | Path], rows: int, out: Path) -> tuple[Cost, str]:
     """Run a command that writes `out` (a file or a folder, removed before and after); its cost and its output.
 
     Raises CalledProcessError, with the output, when the command fails.
     """
     _remove(out)
-    text = out.with_name(out.name + ".txt")
+    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, command)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with text.open("w+") as output:
-        began = time.perf_counter()
-        process = subprocess.Popen([*map(str, command)], stdout=output, stderr=subprocess.STDOUT, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-    said = text.read_text()
-    text.unlink()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, process.args, said)
+    done = subprocess.run(
+        launcher, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+    *said, figures = done.stdout.splitlines()
+    status, seconds, cpu, peak = json.loads(figures)
+    if status:
+        raise subprocess.CalledProcessError(status, launcher[5:], "\n".join(said))
     written = sum(path.stat().st_size for path in (out, *out.rglob("*")) if path.is_file())
     _remove(out)
-    # Linux counts ru_maxrss in KiB, macOS in bytes.
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Cost(rows, seconds, usage.ru_utime + usage.ru_stime, peak, written), said
+    # Linux gives the peak in KiB, macOS in bytes.
+    return Cost(rows, seconds, cpu, peak * (1 if sys.platform == "darwin" else 1024), written), "\n".join(said)
 
 
 def _remove(path: Path) -> None:

@@ -32,8 +32,8 @@ from synthetic.site import Site
 
 TOOL = (sys.executable, "-c", "from enrich.cli import main; main()")
 BENCH = ROOT / "bench"
-ZAT_SHARE = 10
-NAMES_SHARE = 0.2
+ZAT_SHARE = 0.25
+MANY_NAMES = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Bench:
 
     def site(self) -> None:
         """All logs of a site to NDJSON: conn.log with the names that the others give it."""
-        folder, counts = self._logs("site", self._site(self.rows))
+        folder, counts = self._logs("site", Site(self.rows))
         logs, rows = sorted(folder.glob("*.log")), sum(counts.values())
         costs = self._compare(
             "site to ndjson",
@@ -113,11 +113,11 @@ class Bench:
         self._ratio(costs, "all logs to ndjson: bytes/s, share of the bare copy", "polars copy", _bytes, 0.4)
 
     def memory(self) -> None:
-        """Peak memory for a site's logs and for conn.log alone, at two sizes."""
+        """Peak memory for a site's logs and for conn.log alone, at two sizes, with a new name every fifth flow."""
         sizes = (self.rows, self.large)
         peaks: dict[str, list[int]] = {"conn.log": [], "all logs": []}
         for flows in sizes:
-            folder, counts = self._logs("memory", self._site(flows))
+            folder, counts = self._logs("memory", Site(flows, names=int(MANY_NAMES * flows)))
             for what, source, rows in (
                 ("conn.log", folder / "conn.log", counts["conn"]),
                 ("all logs", folder, sum(counts.values())),
@@ -137,9 +137,6 @@ class Bench:
         cpu = [cost.cpu for cost in runs]
         self.costs["start-up"] = {"zeek-enrich --help": summary(runs)}
         self._at_most("zeek-enrich --help: CPU seconds", statistics.median(cpu), 0.3, (min(cpu), max(cpu)))
-
-    def _site(self, flows: int) -> Site:
-        return Site(flows, names=int(NAMES_SHARE * flows))
 
     def _logs(self, name: str, site: Site, *logs: str) -> tuple[Path, dict[str, int]]:
         folder = self.work / name
@@ -172,7 +169,7 @@ class Bench:
 
     def _zat(self, log: Path, rows: int) -> Cost:
         out = self.work / "zat.ndjson"
-        wanted = max(rows // ZAT_SHARE, min(rows, 1000))
+        wanted = max(int(rows * ZAT_SHARE), min(rows, 1000))
         cost, said = run([sys.executable, BENCH / "zat_loop.py", log, out, str(wanted)], wanted, out)
         loop = json.loads(said.splitlines()[-1])
         return Cost(loop["rows"], loop["seconds"], cost.cpu, cost.peak, loop["bytes"])
@@ -202,7 +199,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _show(bench: Bench) -> None:
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=110)
     costs = Table(title="Medians", title_justify="left")
     for column in ("work", "who"):
         costs.add_column(column)

@@ -252,7 +252,7 @@ class Traffic:
 
     def _peer(self, count: int, span: tuple[float, float]) -> pl.DataFrame:
         rng = self._rng
-        peer = rng.integers(0, 50_000, count)
+        peer = rng.integers(0, 5_000 + self.site.rows // 100, count)
         host = rng.integers(0, max(self.hosts.count // 50, 1), count)
         known = np.array(_PEER_PORTS)[values.below(peer, 91, len(_PEER_PORTS))]
         port = np.where(values.share(peer, 92) < 0.3, known, 1024 + values.below(peer, 93, 64000))

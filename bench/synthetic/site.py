@@ -62,7 +62,7 @@ class Hosts:
 class Site:
     """What to generate. `rows` is the number of flows: conn.log's rows.
 
-    `names` is how many different names are asked for (a fifth of the rows unless given; each at least once),
+    `names` is how many different names are asked for (one for every twenty flows unless given; each at least once),
     `new_user_agents` the share of http.log's rows that bring a User-Agent never seen before, `mix` the share of each
     kind of flow, `rate` the flows a second from `start` (seconds since 1970) on.
     """
@@ -92,7 +92,7 @@ class Site:
         """How many names are asked for."""
         if self.names is not None:
             return self.names
-        return int(min(0.2, 0.5 * self._asking() / sum(self.mix.values())) * self.rows)
+        return int(min(0.05, 0.5 * self._asking() / sum(self.mix.values())) * self.rows)
 
     @property
     def host_count(self) -> int:
