@@ -41,7 +41,7 @@ class Keyed:
         """Remember a value for each key."""
         present = values != 0
         self._keys.append(keys[present])
-        self._values.append(values[present])
+        self._values.append(values[present].astype(np.uint64))
         self._pending += int(present.sum())
         if self._pending > 4_000_000:
             self._settle()

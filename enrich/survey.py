@@ -71,7 +71,7 @@ _FLOW = frozenset({"uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto"})
 _READ: dict[str, frozenset[str]] = {
     "conn": _FLOW | {"service"},
     "http": _FLOW | {"host"},
-    "ssl": _FLOW | {"server_name", "cert_chain_fps", "cert_chain_fuids"},
+    "ssl": _FLOW | {"version", "server_name", "cert_chain_fps", "cert_chain_fuids"},
     "quic": _FLOW | {"server_name"},
     "dns": _FLOW | {"ts", "query", "answers", "TTLs"},
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "san.dns"}),
@@ -230,6 +230,9 @@ class Survey:
             return
         uids = hashes(frame["uid"])
         bit = np.full(len(uids), self.bits.of(protocol), np.uint64)
+        if log == "ssl" and "version" in frame.columns:
+            datagram = frame["version"].str.starts_with("DTLS").fill_null(False).to_numpy()
+            bit[datagram] = self.bits.of("dtls")
         self.protocols.add(uids, bit)
         servers = _server_keys(frame)
         if servers is not None:

@@ -5,24 +5,29 @@ An enricher like the others: its keys are the distinct combinations of evidence,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
 from enrich.applications import Catalogue, load
 from enrich.model import Enricher, Resources, Use, Work
 
-TABLE = "evidence.toml"
+TABLE, REFINEMENTS = "evidence.toml", "refinements.csv"
+OBSERVED = frozenset({"log", "log_alone", "dpi", "payload"})
+Key = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One piece of evidence: a protocol or application, the source that says so, its words, and its strength."""
+    """One piece of evidence: a protocol or application, the source that says so, its words, and its weight."""
 
     claim: str
     source: str
     what: str
-    strength: float
+    weight: float
 
     def __str__(self) -> str:
         return f"{self.source}:{self.what}"
@@ -36,6 +41,8 @@ KEYS = {
     "resp_asserts": pl.String,
     "orig_asserts": pl.String,
     "state": pl.String,
+    "size": pl.String,
+    "size_denies": pl.String,
     "seen": pl.String,
     "server": pl.String,
     "server_address": pl.String,
@@ -45,7 +52,7 @@ KEYS = {
     "server_app": pl.String,
     "server_by": pl.String,
 }
-_COLUMNS = (
+COLUMNS = (
     "proto",
     "service",
     "id.resp_p",
@@ -53,6 +60,8 @@ _COLUMNS = (
     "_resp_asserts",
     "_orig_asserts",
     "_state",
+    "_size_fits",
+    "_size_denies",
     "_seen",
     "_server",
     "_server_address",
@@ -76,106 +85,105 @@ ADDS = {
 class Judge:
     """Fuses the evidence of one combination of keys into a verdict."""
 
-    def __init__(self, catalogue: Catalogue, strengths: dict[str, dict[str, float]]) -> None:
+    def __init__(self, catalogue: Catalogue, tables: Mapping[str, Any], refinements: pl.DataFrame) -> None:
         self.catalogue = catalogue
-        self.protocol = strengths["protocol"]
-        self.application = strengths["application"]
-        self.fusion = strengths["fusion"]
+        self.weights: dict[str, float] = tables["protocol"]
+        self.shares: dict[str, float] = tables["application"]
+        self.ceiling: float = tables["fusion"]["ceiling"]
+        self.yields: list[str] = tables["fusion"]["yields"]
+        rows = refinements.select("observed", "port", "transport", "protocol").iter_rows()
+        self.refined = {(observed, port, transport): name for observed, port, transport, name in rows}
 
-    def evidence(self, key: dict[str, str | None]) -> tuple[list[Evidence], list[Evidence]]:
+    def evidence(self, key: Key) -> tuple[list[Evidence], list[Evidence]]:
         """All evidence of a combination of keys: for protocols, and for applications; strongest first."""
-        protocols: list[Evidence] = []
-        for name in _split(key["seen"]):
-            protocols.append(Evidence(name, "log", name, self.protocol["log"]))
-        for alias in _split(key["service"]):
-            name = self.catalogue.canonical(alias)
-            if name is not None and not alias.startswith("-"):
-                protocols.append(Evidence(name, "dpi", name, self.protocol["dpi"]))
-        for name in _split(key["server"]):
-            what = f"{key['server_address']}:{key['resp_port']}={name}"
-            if key["server_address"] is not None:
-                protocols.append(Evidence(name, "server", what, self.protocol["server"]))
-        asserted = key["resp_asserts"]
-        if asserted is not None:
-            what = f"{key['resp_port']}/{key['port_service'] or asserted}"
-            protocols.append(Evidence(asserted, "port", what, self.protocol[f"port_{key['state']}"]))
-        elif key["orig_asserts"] is not None:
-            protocols.append(Evidence(key["orig_asserts"], "swapped", key["orig_asserts"], self.protocol["swapped"]))
-        applications: list[Evidence] = []
+        protocols = [*self._observed(key), *self._circumstantial(key)]
+        applications = []
         if key["name_app"] is not None and key["name_source"] is not None:
             source = key["name_source"]
-            applications.append(Evidence(key["name_app"], source, str(key["name_by"]), self.application[source]))
+            applications.append(Evidence(key["name_app"], source, str(key["name_by"]), self.shares[source]))
         elif key["server_app"] is not None:
-            applications.append(
-                Evidence(key["server_app"], "server_name", str(key["server_by"]), self.application["server"])
-            )
+            share = self.shares["server_name"]
+            applications.append(Evidence(key["server_app"], "server_name", str(key["server_by"]), share))
         for found in applications:
             application = self.catalogue.applications.get(found.claim)
             if application is not None and application.protocol is not None:
-                protocols.append(
-                    Evidence(application.protocol, "application", found.claim, self.protocol["application"])
-                )
-        order = {id(item): at for at, item in enumerate(protocols)}
-        return sorted(protocols, key=lambda item: (-item.strength, order[id(item)])), applications
+                weight = self.weights["application"]
+                protocols.append(Evidence(application.protocol, "application", found.claim, weight))
+        return sorted(protocols, key=lambda item: -item.weight), applications
 
-    def verdict(self, key: dict[str, str | None]) -> tuple[object, ...]:
+    def _observed(self, key: Key) -> Iterator[Evidence]:
+        """What was seen in the flow's own payload."""
+        detected = [name for alias in _split(key["service"]) if (name := self.catalogue.canonical(alias)) is not None]
+        for name in _split(key["seen"]):
+            source = "log" if name in detected else "log_alone"
+            yield self._refine(Evidence(name, source, name, self.weights[source]), key)
+        for name in detected:
+            yield self._refine(Evidence(name, "dpi", name, self.weights["dpi"]), key)
+
+    def _refine(self, item: Evidence, key: Key) -> Evidence:
+        name = self.refined.get((item.claim, str(key["resp_port"]), key["proto"]))
+        return item if name is None else replace(item, claim=name)
+
+    def _circumstantial(self, key: Key) -> Iterator[Evidence]:
+        """What the server, the ports and the sizes say."""
+        if key["server_address"] is not None:
+            for name in self.outermost(set(_split(key["server"]))):
+                what = f"{key['server_address']}:{key['resp_port']}={name}"
+                yield self._refine(Evidence(name, "server", what, self.weights["server"]), key)
+        if key["size"] is not None:
+            yield Evidence(key["size"], "size", key["size"], self.weights["size"])
+        asserted = key["resp_asserts"]
+        if asserted is not None and asserted != key["size_denies"]:
+            what = f"{key['resp_port']}/{key['port_service'] or asserted}"
+            kind = "system" if int(key["resp_port"] or 0) < 1024 else "user"
+            yield Evidence(asserted, "port", what, self.weights[f"port.{kind}.{key['state']}"])
+        elif asserted is None and key["orig_asserts"] is not None and key["orig_asserts"] != key["size_denies"]:
+            yield Evidence(key["orig_asserts"], "swapped", key["orig_asserts"], self.weights["swapped"])
+
+    def verdict(self, key: Key) -> tuple[object, ...]:
         """The values of ``app.*`` for one combination of keys, in the order of ADDS."""
         protocols, applications = self.evidence(key)
         asserted = key["resp_asserts"]
         application = applications[0].claim if applications else None
-        if not protocols:
-            return (None, application, self.catalogue.category(None, application), None,
-                    [str(item) for item in applications] or None, asserted, None)  # fmt: skip
-        chosen = self._innermost(protocols)
-        doubt = 1.0
+        evidence = [str(item) for item in (*protocols, *applications)] or None
+        chosen, confidence = self.fuse(protocols)
+        observed = {item.claim for item in protocols if item.source in OBSERVED}
+        contradiction = asserted not in observed if observed and asserted is not None else None
+        category = self.catalogue.category(chosen, application)
+        return chosen, application, category, confidence, evidence, asserted, contradiction
+
+    def fuse(self, protocols: list[Evidence]) -> tuple[str | None, float | None]:
+        """The protocol with the highest score, and its confidence; (None, None) without evidence."""
+        scores: dict[str, float] = {}
         for item in protocols:
-            if item.claim == chosen:
-                doubt *= 1 - item.strength
-        best = max(item.strength for item in protocols if item.claim == chosen)
-        observed = [item for item in protocols if item.source in ("log", "dpi", "server")]
-        contradiction = None if not observed or asserted is None else not self._compatible(asserted, observed)
-        rivals = {item.claim for item in protocols if item.claim != chosen and item.strength >= best}
-        rivals = {claim for claim in rivals if not self._carries(claim, chosen) and not self._carries(chosen, claim)}
-        confidence = 1 - doubt
-        if rivals:
-            confidence *= self.fusion["contradiction"]
-        evidence = [str(item) for item in sorted([*protocols, *applications], key=lambda item: -item.strength)]
-        return (
-            chosen,
-            application,
-            self.catalogue.category(chosen, application),
-            round(min(confidence, self.fusion["ceiling"]), 3),
-            evidence,
-            asserted,
-            contradiction,
-        )
+            scores[item.claim] = scores.get(item.claim, 0.0) + item.weight
+        observed = {item.claim for item in protocols if item.source in OBSERVED}
+        # What was observed in one flow is layered, not contradictory.
+        for name in observed - self.outermost(observed):
+            del scores[name]
+        if not scores:
+            return None, None
+        chosen = max(scores, key=lambda name: scores[name])
+        odds = math.exp(scores[chosen])
+        confidence = odds / (1 + sum(math.exp(score) for score in scores.values()))
+        return chosen, round(min(confidence, self.ceiling), 3)
 
-    def _innermost(self, protocols: list[Evidence]) -> str:
-        """The strongest claim; between equally strong ones, what is carried rather than its carrier."""
-        best = protocols[0].strength
-        top = [item.claim for item in protocols if item.strength == best]
-        carried = [claim for claim in top if not self._is_carrier(claim)]
-        return (carried or top)[0]
-
-    def _is_carrier(self, name: str) -> bool:
-        protocol = self.catalogue.protocols.get(name)
-        return protocol is not None and protocol.carrier
-
-    def _carries(self, carrier: str, carried: str) -> bool:
-        return self._is_carrier(carrier) and carrier != carried
-
-    def _compatible(self, asserted: str, observed: list[Evidence]) -> bool:
-        names = {item.claim for item in observed}
-        return asserted in names
+    def outermost(self, names: set[str]) -> set[str]:
+        """Those protocols of a flow or server that do not merely carry, protect or authenticate another of them."""
+        left = set(names)
+        for name in self.yields:
+            if len(left) > 1:
+                left.discard(name)
+        return left
 
 
 def _split(names: str | None) -> list[str]:
-    return names.split(",") if names else []
+    return [name for name in names.split(",") if not name.startswith("-")] if names else []
 
 
 def prepare(resources: Resources) -> Work:
     """Load catalogue and strengths; the work judges each combination once."""
-    judge = Judge(load(resources), resources.toml(TABLE))
+    judge = Judge(load(resources), resources.toml(TABLE), resources.csv(REFINEMENTS))
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
         rows = [judge.verdict(key) for key in keys.iter_rows(named=True)]
@@ -189,17 +197,16 @@ ENRICHER = Enricher(
     doc="Which protocol and application each flow is, how sure, and on what evidence.",
     keys=KEYS,
     adds=ADDS,
-    uses=(Use(("conn",), _COLUMNS, "app."),),
+    uses=(Use(("conn",), COLUMNS, "app."),),
     prepare=prepare,
-    tables=(TABLE, "applications"),
+    tables=(TABLE, REFINEMENTS, "applications"),
 )
 
 
 def strength(resources: Resources, source: str) -> float | None:
-    """The strength of a source of evidence, as a person is shown it; None for what only adds an application's name."""
+    """A source's typical strength as a person is shown it: how often it alone is right; None for an unknown source."""
     table = resources.toml(TABLE)
-    for part in ("protocol", "application"):
-        value = table[part].get(source, table[part].get(f"{source}_open"))
-        if value is not None:
-            return float(value)
-    return None
+    if source in table["application"] and source != "port":
+        return float(table["application"][source])
+    weight = table["protocol"].get(source, table["protocol"].get(f"{source}.system.open"))
+    return None if weight is None else 1 / (1 + math.exp(-float(weight)))

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Fit the weights of mappings/evidence.toml on labelled flows, and say how well they hold on captures left out.
+
+    fit_evidence.py SHARED [--write]
+
+SHARED holds data/flows (one folder of logs a capture, truth.csv) and tools (the vocabulary that folds labels). The
+flows of one capture and label weigh the square root of their number, so that no big capture decides alone. The model is multinomial: a
+claim's score is the sum of the weights of its evidence, "none of them" scores 0, and a penalty keeps weights that few
+captures speak about near where they stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from enrich import applications, survey
+from enrich.batch import Batch
+from enrich.pipeline import Engine, Options, Run
+from enrich.sources.discover import LogFile, discover
+from enrich.tables import Tables
+from enrich.verdict import COLUMNS, KEYS, OBSERVED, REFINEMENTS, TABLE, Evidence, Judge
+
+PENALTY = 0.02
+Floats = npt.NDArray[np.float64]
+Fold = Callable[[str], str]
+
+
+@dataclass(slots=True)
+class Example:
+    """A flow: which features each claim has, which claim is right (None: none of them), how much it counts."""
+
+    capture: str
+    claims: dict[str, list[str]]
+    right: str | None
+    label: str
+    weight: float = 1.0
+
+
+def ends(row: dict[str, object], a: str, ap: str, b: str, bp: str) -> tuple[object, frozenset[tuple[str, str]]]:
+    return row["proto"], frozenset([(str(row[a]), str(row[ap])), (str(row[b]), str(row[bp]))])
+
+
+def capture_batches(folder: Path, tables: Tables) -> Iterator[tuple[Engine, Batch]]:
+    """The conn batches of a capture, with an engine that has surveyed all its logs."""
+    run = Run(Options((str(folder),), Path("/nonexistent")), tables=tables)
+    files = [item for item in discover([str(folder)], run.options.out, run.options.out) if isinstance(item, LogFile)]
+    run.survey(files)
+    for file in files:
+        for item in run.items(file, run.engine.reads, keep_raw=False):
+            if isinstance(item, list):
+                for batch in item:
+                    if isinstance(batch, Batch) and batch.log == "conn":
+                        yield run.engine, batch
+
+
+def features(evidence: list[Evidence], key: dict[str, object]) -> dict[str, list[str]]:
+    """Feature names by claim, as the judge weighs them."""
+    claims: dict[str, list[str]] = defaultdict(list)
+    for item in evidence:
+        name = item.source
+        if name == "port":
+            kind = "system" if int(str(key["resp_port"] or 0)) < 1024 else "user"
+            name = f"port.{kind}.{key['state']}"
+        claims[item.claim].append(name)
+    return dict(claims)
+
+
+def examples(folder: Path, truth: dict[str, dict[object, dict[str, str]]], judge: Judge, fold: Fold) -> list[Example]:
+    """The labelled flows of one capture."""
+    tables = judge_tables()
+    out = []
+    for engine, batch in capture_batches(folder, tables):
+        _, frame = engine.enrich(batch)
+        keys = frame.select(
+            (pl.col(column).cast(kind) if column in frame.columns else pl.lit(None, kind)).alias(name)
+            for (name, kind), column in zip(KEYS.items(), COLUMNS, strict=True)
+        )
+        flows = frame.select("proto", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p").iter_rows(named=True)
+        for key, flow in zip(keys.iter_rows(named=True), flows, strict=True):
+            label = truth[folder.name].get(ends(flow, "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"))
+            if label is None or not label["protocol"]:
+                continue
+            protocols, _ = judge.evidence(key)
+            observed = {item.claim for item in protocols if item.source in OBSERVED}
+            dropped = observed - judge.outermost(observed)
+            claims = features([item for item in protocols if item.claim not in dropped], key)
+            right = next((claim for claim in claims if fold(claim) == fold(label["protocol"])), None)
+            out.append(Example(folder.name, claims, right, fold(label["protocol"])))
+    return out
+
+
+_TABLES: list[Tables] = []
+
+
+def judge_tables() -> Tables:
+    """One set of tables for all captures."""
+    if not _TABLES:
+        _TABLES.append(Tables())
+    return _TABLES[0]
+
+
+def weigh(found: list[Example]) -> None:
+    """A capture's flows of one label weigh the square root of their number in all."""
+    count: dict[tuple[str, str], int] = defaultdict(int)
+    for example in found:
+        count[(example.capture, example.label)] += 1
+    for example in found:
+        number = count[(example.capture, example.label)]
+        example.weight = math.sqrt(number) / number
+
+
+def fit(found: list[Example], start: dict[str, float]) -> dict[str, float]:
+    """The weights of highest likelihood near ``start``, by gradient descent with momentum."""
+    names = sorted(start)
+    at = {name: i for i, name in enumerate(names)}
+    origin = np.array([start[name] for name in names])
+    weights, speed = origin.copy(), np.zeros_like(origin)
+    total = sum(example.weight for example in found)
+    for _ in range(400):
+        slope = gradient(found, weights, at) / total + PENALTY * (weights - origin)
+        speed = 0.9 * speed - 0.3 * slope
+        weights = weights + speed
+    return {name: round(float(weights[at[name]]), 2) for name in names}
+
+
+def gradient(found: list[Example], weights: Floats, at: dict[str, int]) -> Floats:
+    slope = np.zeros_like(weights)
+    for example in found:
+        scores = {claim: sum(weights[at[f]] for f in having) for claim, having in example.claims.items()}
+        whole = 1 + sum(math.exp(score) for score in scores.values())
+        for claim, having in example.claims.items():
+            error = math.exp(scores[claim]) / whole - (claim == example.right)
+            for feature in having:
+                slope[at[feature]] += example.weight * error
+    return slope
+
+
+def calibration(found: list[Example], weights: dict[str, float]) -> dict[str, float]:
+    """Expected calibration error over ten bins, precision, and precision of what is 0.9 sure."""
+    bins = [[0.0, 0.0, 0.0] for _ in range(10)]
+    for example in found:
+        scores = {claim: sum(weights[f] for f in having) for claim, having in example.claims.items()}
+        if not scores:
+            continue
+        best = max(scores, key=lambda claim: scores[claim])
+        sure = math.exp(scores[best]) / (1 + sum(map(math.exp, scores.values())))
+        cell = bins[min(int(sure * 10), 9)]
+        cell[0] += 1
+        cell[1] += best == example.right
+        cell[2] += sure
+    answered = sum(cell[0] for cell in bins) or 1
+    return {
+        "answered": answered,
+        "precision": sum(cell[1] for cell in bins) / answered,
+        "ece": sum(abs(cell[1] - cell[2]) for cell in bins) / answered,
+        "precision at 0.9": bins[9][1] / bins[9][0] if bins[9][0] else math.nan,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=Path)
+    parser.add_argument("--write", action="store_true", help="write the weights into mappings/evidence.toml")
+    args = parser.parse_args()
+    sys.path.insert(0, str(args.shared / "tools"))
+    from vocabulary import key as fold  # type: ignore[import-not-found]
+
+    truth: dict[str, dict[object, dict[str, str]]] = defaultdict(dict)
+    with (args.shared / "data/flows/truth.csv").open() as file:
+        for row in csv.DictReader(file):
+            truth[row["pcap"]][ends(dict(row), "ip_a", "port_a", "ip_b", "port_b")] = row
+    tables = judge_tables()
+    judge = Judge(applications.load(tables), tables.toml(TABLE), tables.csv(REFINEMENTS))
+    found: list[Example] = []
+    for kind in ("zeek", "eve"):
+        for folder in sorted((args.shared / "data/flows" / kind).iterdir()):
+            found += examples(folder, truth, judge, fold)
+    weigh(found)
+    captures = sorted({example.capture for example in found})
+    for half in (0, 1):
+        held = set(captures[half::2])
+        learned = fit([e for e in found if e.capture not in held], judge.weights)
+        print("held out half", half, calibration([e for e in found if e.capture in held], learned))
+    weights = fit(found, judge.weights)
+    print("all", calibration(found, weights))
+    for name, value in weights.items():
+        print(f"  {name:24} {judge.weights[name]:6.2f} -> {value:6.2f}")
+    if args.write:
+        path = tables.path(TABLE)
+        text = path.read_text("utf-8")
+        for name, value in weights.items():
+            text = re.sub(rf'^("?{re.escape(name)}"? = )[-0-9.]+$', rf"\g<1>{value}", text, count=1, flags=re.MULTILINE)
+        path.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
