@@ -85,8 +85,8 @@ def parse(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
 # -- greetings: a domain, then free text ------------------------------------------------------------------------------
 
 _FILLERS = (
-    "version vers ver release rel build server service daemon proxy receiver esmtp smtp mime ftp imap imap4 imap4rev1 "
-    "imap4s pop pop3 nntp mta mail gateway pro std enterprise professional standard for windows nt unix linux multi beta"
+    "version vers ver release rel build server service daemon proxy receiver internet esmtp smtp mime ftp imap imap4 imap4rev1 "
+    "imap4s pop pop3 nntp ssh sftp mta mail gateway agent pro std enterprise professional standard for windows nt unix linux multi beta"
 )
 _FILLER = "|".join(_FILLERS.split())
 _NUMBER = r"v?(\d\w*(?:[.\-]\w+)*)"
@@ -109,7 +109,7 @@ def _greeting(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
     fields: dict[str, str] = {}
     rest = _capability(text)
     head, _, tail = rest.partition(" ")
-    if _is_domain(head) or (service == "smtp" and tail[:5].upper() in ("ESMTP", "SMTP ") and _is_label(head)):
+    if _is_domain(head) or (service == "smtp" and tail[:5].upper() in ("ESMTP", "SMTP ") and _is_label(head) and knowledge.product(head) is None):
         fields["hostname"] = head
         rest = tail
     encoded = rest.encode("utf-8", "replace")
@@ -207,7 +207,7 @@ def _ssh(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
 
 # -- MySQL ------------------------------------------------------------------------------------------------------------
 
-_MYSQL_VERSION = Pattern(r"^(?:5\.5\.5-|5\.7\.8-)?(\d+(?:\.\d+)+[a-z]?)(.*)$")
+_MYSQL_VERSION = Pattern(r"^(?:5\.5\.5-|5\.7\.8-)?(\d+(?:\.\d+)+(?:[a-z]\b)?)(.*)$")
 
 
 def _mysql(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:

@@ -58,7 +58,7 @@ def _push(found: list[Token], name: list[str], version: str) -> None:
     if joined and len(joined) <= _MOST_NAME:
         if version[:1] in ("v", "V") and version[1:2].isdigit() and "." in version:
             version = version[1:]
-        found.append(Token(joined, version if any(map(str.isdigit, version)) else ""))
+        found.append(Token(joined, version.removesuffix("-release") if any(map(str.isdigit, version)) else ""))
 
 
 def _without_comments(text: str) -> str:
