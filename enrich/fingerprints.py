@@ -26,13 +26,13 @@ from enrich.errors import TableError
 
 _SET_MEMORY = 64 << 20  # bytes that the automaton over all patterns of one table may take
 _ID = re2.compile(r"^[a-z0-9]+(?:-[a-z0-9]+)*$")
-_PLACEHOLDER = re2.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PLACEHOLDER = re2.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Pattern:
     """One RE2 pattern, searched in UTF-8 bytes (four times faster than in `str`); groups come back as text."""
 
-    __slots__ = ("_compiled",)
+    __slots__ = ("_compiled", "_count")
 
     def __init__(self, pattern: str) -> None:
         """Compile `pattern`; raises ValueError when it is not RE2 syntax."""
@@ -40,11 +40,15 @@ class Pattern:
             self._compiled: Any = re2.compile(pattern.encode(), _options(ignore_case=False))
         except re2.error as error:
             raise ValueError(_reason(error)) from error
+        self._count: int = self._compiled.groups
 
     def groups(self, text: bytes) -> tuple[str, ...] | None:
         """All groups of the first match ("" for one that took no part), or None when nothing matches."""
         match = self._compiled.search(text)
-        return None if match is None else tuple(group.decode("utf-8", "replace") for group in match.groups(b""))
+        if match is None:
+            return None
+        spans = (match.span(group) for group in range(1, self._count + 1))
+        return tuple(text[start:end].decode("utf-8", "replace") if start >= 0 else "" for start, end in spans)
 
     def first_group(self, text: bytes) -> tuple[str, int] | None:
         """Group 1 of the first match and the byte offset where it ends, or None when nothing matches."""
@@ -109,9 +113,12 @@ class Matcher:
         match = self._patterns[position].search(text)
         if match is None:
             return {}
-        values = {name: match.group(index) for name, index in groups}
-        found = {name: value.decode("utf-8", "replace").strip() for name, value in values.items() if value}
-        return {name: value for name, value in found.items() if value}
+        found: dict[str, str] = {}
+        for name, index in groups:
+            start, end = match.span(index)
+            if start < end and (value := text[start:end].decode("utf-8", "replace").strip()):
+                found[name] = value
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,34 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """A constant with groups in it: `pieces` alternates text and group names, and begins and ends with text."""
+
+    pieces: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Template | None:
+        """The template that `text` is, or None when no `{group}` is in it."""
+        pieces: list[str] = []
+        end = 0
+        for found in _PLACEHOLDER.finditer(text):
+            pieces += (text[end : found.start()], found.group(1))
+            end = found.end()
+        return cls((*pieces, text[end:])) if pieces else None
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the groups it needs."""
+        return self.pieces[1::2]
+
+    def fill(self, captured: Mapping[str, str]) -> str:
+        """The text with groups filled in, "" when none of them took part in the match."""
+        if not any(name in captured for name in self.groups):
+            return ""
+        return "".join(captured.get(piece, "") if n % 2 else piece for n, piece in enumerate(self.pieces)).strip()
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One fingerprint: a pattern, constants (`set`) and templates, and the examples that prove it."""
 
@@ -130,7 +165,7 @@ class Rule:
     about: str
     match: str
     constants: Mapping[str, str]
-    templates: Mapping[str, str]
+    templates: Mapping[str, Template]
     examples: tuple[Example, ...]
 
 
@@ -166,11 +201,9 @@ class Fingerprints:
         rule = self.rules[position]
         fields = dict(rule.constants)
         captured = self._matcher.captures(position, encoded)
-        for name, value in captured.items():
-            if name in self._fields:
-                fields[name] = value
+        fields.update((name, value) for name, value in captured.items() if name in self._fields)
         for name, template in rule.templates.items():
-            filled = _fill(template, captured)
+            filled = template.fill(captured)
             if filled:
                 fields[name] = filled
         return rule, fields
@@ -200,7 +233,7 @@ class Fingerprints:
         unknown = sorted({*rule.constants, *rule.templates} - self._fields)
         if unknown:
             raise TableError(f"{where}: set: unknown field {unknown[0]!r} (known: {', '.join(sorted(self._fields))})")
-        used = {name for template in rule.templates.values() for name in _placeholders(template)}
+        used = {name for template in rule.templates.values() for name in template.groups}
         if used - groups:
             raise TableError(f"{where}: set: no group is named {sorted(used - groups)[0]!r}")
         idle = groups - used - self._fields
@@ -253,7 +286,7 @@ def _rule(name: str, number: int, entry: object) -> Rule:
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise TableError(f"{where}: {key} is missing")
     constants = _strings(f"{where}: set", entry.get("set", {}))
-    templates = {key: value for key, value in constants.items() if _placeholders(value)}
+    templates = {key: parsed for key, value in constants.items() if (parsed := Template.parse(value)) is not None}
     examples = entry.get("examples")
     if not isinstance(examples, list) or not examples:
         raise TableError(f"{where}: has no examples")
@@ -277,22 +310,6 @@ def _strings(where: str, value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise TableError(f"{where}: must be a table of strings")
     return dict(value)
-
-
-def _placeholders(template: str) -> list[str]:
-    return [found[1:-1] for found in _PLACEHOLDER.findall(template)] if "{" in template else []
-
-
-def _fill(template: str, captured: Mapping[str, str]) -> str:
-    names = _placeholders(template)
-    if not any(name in captured for name in names):
-        return ""
-    pieces = template.split("{")  # one pass: a captured text that looks like a placeholder stays text
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, closed, rest = piece.partition("}")
-        filled.append(captured.get(name, "") + rest if closed and name in names else "{" + piece)
-    return "".join(filled).strip()
 
 
 def _options(ignore_case: bool) -> Any:

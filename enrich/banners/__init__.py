@@ -62,14 +62,17 @@ class Banners:
         knowledge = self._knowledge or self._load_knowledge()
         rules = self._rules[service] if service in self._rules else self._load_rules(service)
         text, protocol = grammar.strip(service, value)
-        found = grammar.parse(service, text, knowledge)
         ruled = rules.match(text) if rules is not None else None
-        if ruled is not None:
-            found = _merge(found, ruled, knowledge)
+        if ruled is None:
+            found = grammar.parse(service, text, knowledge)
+        else:
+            found = _merge(grammar.parse(service, text, knowledge, ruled), ruled, knowledge)
         if protocol:
             found["protocol"] = protocol
         knowledge.complete(found)
-        return Banner(**{name: printable for name, text in found.items() if (printable := _printable(text))})
+        if not text.isprintable() or "  " in text:
+            found = {name: _printable(value) for name, value in found.items()}
+        return Banner(**{name: value for name, value in found.items() if value})
 
     def parse_many(self, service: str, values: Sequence[str]) -> list[Banner]:
         """`parse` for each of several values, in their order."""
@@ -99,12 +102,11 @@ class Banners:
 
 def _merge(found: dict[str, str], ruled: dict[str, str], knowledge: Knowledge) -> dict[str, str]:
     """Rules over grammar. Grammar's version stays only beside the product that it belongs to."""
-    product = ruled.get("product")
-    if product is not None:
+    if "version" in found and "product" in ruled:
         named = found.get("product", "")
         known = knowledge.product(named)
-        if product not in (named, known.name if known is not None else None):
-            found.pop("version", None)
+        if ruled["product"] not in (named, known.name if known is not None else None):
+            del found["version"]
     if "os" in ruled or "codename" in ruled or "windows_build" in ruled:
         found.pop("os_version", None)
     found.update(ruled)
@@ -123,4 +125,4 @@ def _printable(text: str) -> str:
     """Text of a banner without control characters: what is shown must not steer a terminal."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(text.split()) if "  " in text else text.strip()
+    return " ".join(text.split())

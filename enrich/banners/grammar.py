@@ -17,7 +17,8 @@ IRC          RFC 2812 section 5.1     002 … running version …, 004 server ve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from enrich.banners.knowledge import Knowledge
 from enrich.banners.tokens import parse_tokens
@@ -25,6 +26,7 @@ from enrich.fingerprints import Pattern
 
 LONGEST = 2048  # characters of a banner that are looked at: more than any greeting's identification needs
 
+_LONGEST_NAME = 40  # characters of a bare word that can still be the name of software
 _ESCAPES = (("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t"), ("\\x0d", "\r"), ("\\x0a", "\n"), ("\\x09", "\t"))
 _REPLY_CODES = {"smtp": ("220", "554", "421"), "ftp": ("220", "120", "530", "421"), "nntp": ("200", "201", "502")}
 _HEADERS = ("server:", "x-powered-by:", "user-agent:")
@@ -75,18 +77,51 @@ def _strip_reply(text: str, codes: tuple[str, ...]) -> str:
     return "\n".join(lines).removeprefix(code).strip()
 
 
-def parse(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
-    """The fields that grammar finds in a stripped banner; an empty dictionary when it says nothing."""
+def parse(service: str, text: str, knowledge: Knowledge, known: Collection[str] = ()) -> dict[str, str]:
+    """The fields that grammar finds in a stripped banner; an empty dictionary when it says nothing.
+
+    `known` are the fields that a rule has settled: what would only find those again is left out.
+    """
     if not text:
         return {}
-    return _GRAMMARS.get(service, _greeting)(service, text, knowledge)
+    return _GRAMMARS.get(service, _greeting)(_Reading(service, text, knowledge, known))
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What a grammar works with."""
+
+    service: str
+    text: str
+    knowledge: Knowledge
+    known: Collection[str]
+
+    @property
+    def named(self) -> bool:
+        return "product" in self.known and "version" in self.known
+
+    @property
+    def system_known(self) -> bool:
+        return "os" in self.known or "codename" in self.known
+
+    def find_system(self, encoded: bytes, fields: dict[str, str]) -> None:
+        """Add the first operating system that a text names, with the release that follows its name."""
+        if self.system_known:
+            return
+        system = self.knowledge.systems.find(encoded)
+        if system is not None:
+            fields["os"] = system[0]
+            release = _SYSTEM_VERSION.groups(encoded[system[1] :])
+            if release is not None:
+                fields["os_version"] = release[0]
 
 
 # -- greetings: a domain, then free text ------------------------------------------------------------------------------
 
 _FILLERS = (
-    "version vers ver release rel build server service daemon proxy receiver internet esmtp smtp mime ftp imap imap4 imap4rev1 "
-    "imap4s pop pop3 nntp ssh sftp mta mail gateway agent pro std enterprise professional standard for windows nt unix linux multi beta"
+    "version vers ver release rel build server service daemon proxy receiver internet esmtp smtp mime ftp imap imap4 "
+    "imap4rev1 imap4s pop pop3 nntp ssh sftp mta mail gateway agent pro std enterprise professional standard for windows "
+    "nt unix linux multi beta"
 )
 _FILLER = "|".join(_FILLERS.split())
 _NUMBER = r"v?(\d\w*(?:[.\-]\w+)*)"
@@ -105,27 +140,32 @@ _GENERIC_WORDS = (
 _GENERIC = frozenset(_GENERIC_WORDS.split())
 
 
-def _greeting(service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
+def _greeting(reading: _Reading) -> dict[str, str]:
     fields: dict[str, str] = {}
-    rest = _capability(text)
+    knowledge, rest = reading.knowledge, _capability(reading.text)
     head, _, tail = rest.partition(" ")
-    if _is_domain(head) or (service == "smtp" and tail[:5].upper() in ("ESMTP", "SMTP ") and _is_label(head) and knowledge.product(head) is None):
+    if _is_domain(head) or (
+        reading.service == "smtp"
+        and tail[:5].upper() in ("ESMTP", "SMTP ")
+        and _is_label(head)
+        and knowledge.product(head) is None
+    ):
         fields["hostname"] = head
         rest = tail
     encoded = rest.encode("utf-8", "replace")
-    found = knowledge.finder(service).find(encoded)
+    found = None if reading.named else knowledge.finder(reading.service).find(encoded)
     if found is not None:
         fields["product"] = found[0]
         version = _version_after(encoded[found[1] :])
         if version:
             fields["version"] = version
-    else:
+    elif "product" not in reading.known:
         unknown = _UNKNOWN_NAME.groups(encoded)
         if unknown is not None:
             name = " ".join(word for word in unknown[0].split() if word.casefold() not in _GENERIC)
             if len(name) > 2:
                 fields["product"], fields["version"] = name, unknown[1]
-    find_system(encoded, fields, knowledge)
+    reading.find_system(encoded, fields)
     return fields
 
 
@@ -133,16 +173,6 @@ def _version_after(rest: bytes) -> str:
     """The version that follows a product's name: at once, after words that only say what it is, or announced."""
     found = _AFTER_NAME.groups(rest) or _LATER_VERSION.groups(rest)
     return found[0] if found is not None else ""
-
-
-def find_system(encoded: bytes, fields: dict[str, str], knowledge: Knowledge) -> None:
-    """Add the first operating system that a text names, with the release that follows its name."""
-    system = knowledge.systems.find(encoded)
-    if system is not None:
-        fields["os"] = system[0]
-        release = _SYSTEM_VERSION.groups(encoded[system[1] :])
-        if release is not None:
-            fields["os_version"] = release[0]
 
 
 def _capability(text: str) -> str:
@@ -176,24 +206,12 @@ _SSH_PACKAGE = Pattern(r"(?i)^(Debian|Ubuntu|Raspbian)[-_ ](\S+)")
 _DEBIAN_RELEASE = Pattern(r"[+~]deb(\d+)u\d+")
 
 
-def _ssh(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
-    fields: dict[str, str] = {}
+def _ssh(reading: _Reading) -> dict[str, str]:
+    text = reading.text
     encoded = text.encode("utf-8", "replace")
-    found = knowledge.finder("ssh").find(encoded)
-    if found is not None:
-        fields["product"] = found[0]
-        version = _version_after(encoded[found[1] :])
-        leading = None if version else _SSH_LEADING_VERSION.groups(encoded)
-        if version or leading is not None:
-            fields["version"] = version or (leading or ("",))[0]
-    elif (named := _SSH_SOFTWARE.groups(encoded)) is not None:
-        fields["product"], fields["version"] = named[0].strip(" _-"), named[1]
-    elif (leading := _SSH_LEADING_VERSION.groups(encoded)) is not None:
-        fields["product"], fields["version"] = leading[1].strip(), leading[0]
-    elif text.replace("_", "").replace("-", "").isalnum() and not text[0].isdigit() and len(text) <= 40:
-        fields["product"] = text
+    fields = {} if reading.named else _ssh_software(text, encoded, reading.knowledge)
     _, _, comment = text.partition(" ")
-    packaged = _SSH_PACKAGE.groups(comment.encode("utf-8", "replace"))
+    packaged = _SSH_PACKAGE.groups(comment.encode("utf-8", "replace")) if comment else None
     if packaged is not None:
         fields["os"] = "Ubuntu" if "ubuntu" in packaged[1].casefold() else packaged[0]
         fields["package"] = packaged[1]
@@ -201,8 +219,24 @@ def _ssh(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
         if release is not None and fields["os"] != "Ubuntu":
             fields["os_version"] = release[0]
     else:
-        find_system(encoded, fields, knowledge)
+        reading.find_system(encoded, fields)
     return fields
+
+
+def _ssh_software(text: str, encoded: bytes, knowledge: Knowledge) -> dict[str, str]:
+    found = knowledge.finder("ssh").find(encoded)
+    if found is not None:
+        version = _version_after(encoded[found[1] :])
+        leading = None if version else _SSH_LEADING_VERSION.groups(encoded)
+        version = leading[0] if leading is not None else version
+        return {"product": found[0], "version": version} if version else {"product": found[0]}
+    if (named := _SSH_SOFTWARE.groups(encoded)) is not None:
+        return {"product": named[0].strip(" _-"), "version": named[1]}
+    if (leading := _SSH_LEADING_VERSION.groups(encoded)) is not None:
+        return {"product": leading[1].strip(), "version": leading[0]}
+    if text.replace("_", "").replace("-", "").isalnum() and not text[0].isdigit() and len(text) <= _LONGEST_NAME:
+        return {"product": text}
+    return {}
 
 
 # -- MySQL ------------------------------------------------------------------------------------------------------------
@@ -210,31 +244,33 @@ def _ssh(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
 _MYSQL_VERSION = Pattern(r"^(?:5\.5\.5-|5\.7\.8-)?(\d+(?:\.\d+)+(?:[a-z]\b)?)(.*)$")
 
 
-def _mysql(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
-    encoded = text.encode("utf-8", "replace")
+def _mysql(reading: _Reading) -> dict[str, str]:
+    if reading.named and reading.system_known:
+        return {}
+    encoded = reading.text.encode("utf-8", "replace")
     found = _MYSQL_VERSION.groups(encoded)
     if found is None:
         return {}
     fields = {"product": "MySQL", "version": found[0]}
-    named = knowledge.finder("mysql").find(encoded)
+    named = None if reading.named else reading.knowledge.finder("mysql").find(encoded)
     if named is not None:
         fields["product"] = named[0]
     release = _DEBIAN_RELEASE.groups(encoded)
     if release is not None:
         fields["os"], fields["os_version"] = "Debian", release[0]
     else:
-        find_system(found[1].encode("utf-8", "replace"), fields, knowledge)
+        reading.find_system(found[1].encode("utf-8", "replace"), fields)
     return fields
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------
 
 
-def _terminal(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
+def _terminal(reading: _Reading) -> dict[str, str]:
     """Telnet shows a person a screen: it names systems and the host, hardly ever the daemon."""
     fields: dict[str, str] = {}
-    find_system(text.encode("utf-8", "replace"), fields, knowledge)
-    before, asked, _ = text.rpartition(" login:")
+    reading.find_system(reading.text.encode("utf-8", "replace"), fields)
+    before, asked, _ = reading.text.rpartition(" login:")
     if asked:
         host = before.rsplit(None, 1)[-1] if before.strip() else ""
         if _is_label(host) and not host.isdigit():
@@ -242,17 +278,17 @@ def _terminal(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
     return fields
 
 
-def _header(_service: str, text: str, knowledge: Knowledge) -> dict[str, str]:
-    fields = parse_tokens(text, knowledge, _service)
-    find_system(text.encode("utf-8", "replace"), fields, knowledge)
+def _header(reading: _Reading) -> dict[str, str]:
+    fields = {} if reading.named else parse_tokens(reading.text, reading.knowledge, reading.service)
+    reading.find_system(reading.text.encode("utf-8", "replace"), fields)
     return fields
 
 
-def _nothing(_service: str, _text: str, _knowledge: Knowledge) -> dict[str, str]:
+def _nothing(_reading: _Reading) -> dict[str, str]:
     return {}
 
 
-_GRAMMARS: dict[str, Callable[[str, str, Knowledge], dict[str, str]]] = {
+_GRAMMARS: dict[str, Callable[[_Reading], dict[str, str]]] = {
     "ssh": _ssh,
     "mysql": _mysql,
     "telnet": _terminal,

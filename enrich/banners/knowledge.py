@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from enrich.errors import TableError
 from enrich.fingerprints import Pattern, table_name
 
 T = TypeVar("T")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-*")
 Fields = MutableMapping[str, str]
 
 
@@ -46,6 +48,7 @@ class System:
     product: str
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """Case, spaces and punctuation folded away."""
     return "".join(filter(str.isalnum, name.casefold()))
@@ -220,8 +223,9 @@ def cpe(name: str, version: str) -> str:
     if name == "a:openbsd:openssh" and "p" in number:
         number, _, patch = number.partition("p")
         update = "p" + patch
-    quoted = "".join(c if c.isalnum() or c in "*._-" else "\\" + c for c in number)
-    return f"cpe:2.3:{name}:{quoted}:{update}:*:*:*:*:*:*"
+    if not _PLAIN.issuperset(number):
+        number = "".join(c if c in _PLAIN else "\\" + c for c in number)
+    return f"cpe:2.3:{name}:{number}:{update}:*:*:*:*:*:*"
 
 
 def _longest_prefix(table: dict[str, T], dotted: str) -> T | None:
