@@ -8,13 +8,16 @@ from pathlib import Path
 
 import polars as pl
 
-from enrich import applications, fingerprints
-from enrich.enrichers import addresses, sites
+from enrich import applications, fingerprints, networks
+from enrich.enrichers import sites
 from enrich.enrichers.ports import CARE
 from enrich.errors import TableError
 from enrich.names import host_name
+from enrich.prefixes import Prefixes
 from enrich.services import IN_USE, REGISTRY, expand
 from enrich.tables import Tables, provenance, read_csv, read_toml
+
+VALUE_OF_PREFIX = {"addresses": "scope", networks.FOLDER: "application"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None
     for name in chosen:
         yield _checked(name, lambda name=name: _check(name, tables))  # type: ignore[misc]
     if not names:
-        for folder in ("sites", applications.FOLDER, IN_USE, REGISTRY, CARE):
+        for folder in ("sites", applications.FOLDER, networks.FOLDER, IN_USE, REGISTRY, CARE):
             for path in tables.overlays(folder):
                 yield _checked(str(path), lambda path=path: _check_own(path))  # type: ignore[misc]
     if recog is not None:
@@ -68,8 +71,8 @@ def _check(name: str, tables: Tables) -> str:
         found = f"{expand(read_csv(path), name).height:,} ports"
     elif folder == applications.FOLDER:
         found = _check_applications(path, tables)
-    elif folder == "addresses":
-        addresses.Scopes(read_csv(path))
+    elif folder in VALUE_OF_PREFIX:
+        Prefixes(read_csv(path).select("prefix", VALUE_OF_PREFIX[folder]).iter_rows())
     return f"{found}; {source.date}"
 
 

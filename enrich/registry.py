@@ -10,7 +10,18 @@ from importlib.metadata import entry_points
 
 from enrich import traffic, verdict
 from enrich.columns import TYPES
-from enrich.enrichers import addresses, applications, banners, behavior, community_id, ports, sites, sizes, user_agents
+from enrich.enrichers import (
+    addresses,
+    applications,
+    banners,
+    behavior,
+    community_id,
+    networks,
+    ports,
+    sites,
+    sizes,
+    user_agents,
+)
 from enrich.errors import ConfigError
 from enrich.model import Enricher, RollUp
 
@@ -26,6 +37,7 @@ BUILT_IN: tuple[Enricher, ...] = (
     *banners.ENRICHERS,
     applications.NAMES,
     applications.PORTS,
+    networks.ENRICHER,
     sizes.ENRICHER,
     verdict.ENRICHER,
     community_id.ENRICHER,

@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from enrich.errors import ConfigError
 from enrich.model import Enricher, Resources, Use, Work
+from enrich.prefixes import Prefixes
 
-COUNTRY = "countries/country.mmdb"
+SPECIAL, COUNTRY = "addresses/special.csv", "countries/country.mmdb"
 _ORIG = Use(("*",), ("id.orig_h",), "orig.")
 _RESP = Use(("*",), ("id.resp_h",), "resp.")
 _ADDS = {"scope": pl.String, "country": pl.String, "asn": pl.UInt32, "as_org": pl.String}
 Lookup = Callable[[str], dict[str, object]]
-
-
-class Scopes:
-    """Scope of an address by the longest special prefix that covers it; public if none does, null if no address."""
-
-    def __init__(self, table: pl.DataFrame) -> None:
-        four: list[tuple[int, int, int, str]] = []
-        six: list[tuple[ipaddress.IPv6Network, str]] = []
-        for prefix, scope in table.select("prefix", "scope").iter_rows():
-            network = ipaddress.ip_network(prefix)
-            if isinstance(network, ipaddress.IPv4Network):
-                first = int(network.network_address)
-                four.append((network.prefixlen, first, first + network.num_addresses, scope))
-            else:
-                six.append((network, scope))
-        self.six = sorted(six, key=lambda pair: -pair[0].prefixlen)
-        # Cut the IPv4 space at every prefix border; each piece has the scope of the longest prefix over it.
-        edges = sorted({0, *(edge for _, first, after, _ in four for edge in (first, after))})
-        names = []
-        for edge in edges:
-            over = [(length, scope) for length, first, after, scope in four if first <= edge < after]
-            names.append(max(over)[1] if over else "public")
-        self.edges = np.array(edges, dtype=np.uint64)
-        self.names = np.array(names)
-
-    def of(self, addresses: pl.Series) -> pl.Series:
-        """The scope of each address."""
-        text = addresses.cast(pl.String)
-        octets = text.str.split_exact(".", 3).struct.unnest()
-        place = [pl.col(name).cast(pl.UInt8, strict=False).cast(pl.UInt64) * 256 ** (3 - at) for at, name in enumerate(octets.columns)]
-        number = octets.select((place[0] + place[1] + place[2] + place[3]).alias("number")).to_series()
-        is_four = number.is_not_null() & (text.str.count_matches(".", literal=True) == 3)
-        at = np.searchsorted(self.edges, number.fill_null(0).to_numpy(), side="right") - 1
-        scopes = pl.Series("scope", self.names[at])
-        out = scopes.set(~is_four.fill_null(False), None)
-        rest = (~is_four.fill_null(False) & text.is_not_null()).arg_true()
-        if rest.len():
-            out = out.scatter(rest, [self._six(value) for value in text.gather(rest)])
-        return out
-
-    def _six(self, text: str) -> str | None:
-        try:
-            address = ipaddress.ip_address(text.partition("%")[0])
-        except ValueError:
-            return None
-        if isinstance(address, ipaddress.IPv4Address):
-            return None
-        if address.ipv4_mapped is not None:
-            return self.of(pl.Series([str(address.ipv4_mapped)]))[0]
-        return next((scope for network, scope in self.six if address in network), "public")
 
 
 def open_database(path: Path) -> Lookup:
@@ -107,7 +56,9 @@ def _geoip2(path: Path, kind: str) -> Lookup:
 
     reader = geoip2.database.Reader(str(path))
     method = reader.asn if "ASN" in kind else reader.isp if "ISP" in kind else None
-    method = method or (reader.city if "City" in kind else reader.enterprise if "Enterprise" in kind else reader.country)
+    method = method or (
+        reader.city if "City" in kind else reader.enterprise if "Enterprise" in kind else reader.country
+    )
 
     def look_up(address: str) -> dict[str, object]:
         try:
@@ -133,7 +84,7 @@ def _databases(resources: Resources) -> list[Lookup]:
 
 def prepare(resources: Resources) -> Work:
     """Open the databases; the work looks up each distinct public address."""
-    scopes = Scopes(resources.csv("addresses/special.csv"))
+    scopes = Prefixes(resources.csv(SPECIAL).select("prefix", "scope").iter_rows(), default="public")
     databases = resources.shared("databases", lambda: _databases(resources))
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
@@ -163,5 +114,5 @@ ENRICHER = Enricher(
     adds=_ADDS,
     uses=(_ORIG, _RESP),
     prepare=prepare,
-    tables=("addresses/special.csv", COUNTRY),
+    tables=(SPECIAL, COUNTRY),
 )
