@@ -3,8 +3,9 @@
 
     fit_evidence.py SHARED [--write]
 
-SHARED holds data/flows (one folder of logs a capture, truth.csv) and tools (the vocabulary that folds labels). The
-flows of one capture and label weigh the square root of their number, so that no big capture decides alone. The model is multinomial: a
+SHARED holds data/flows (one folder of logs a capture, truth.csv), data/site-a (a site with its truth, scans and failed
+connections included: there, no claim is right) and tools (the vocabulary that folds labels). The
+flows of one capture and label weigh their number to the power of 0.75, so that no big capture decides alone. The model is multinomial: a
 claim's score is the sum of the weights of its evidence, "none of them" scores 0, and a penalty keeps weights that few
 captures speak about near where they stand.
 """
@@ -32,7 +33,8 @@ from enrich.sources.discover import LogFile, discover
 from enrich.tables import Tables
 from enrich.verdict import COLUMNS, KEYS, OBSERVED, REFINEMENTS, TABLE, Evidence, Judge
 
-PENALTY = 0.02
+PENALTY = 0.0005
+SHARE = 0.75
 Floats = npt.NDArray[np.float64]
 Fold = Callable[[str], str]
 
@@ -50,6 +52,32 @@ class Example:
 
 def ends(row: dict[str, object], a: str, ap: str, b: str, bp: str) -> tuple[object, frozenset[tuple[str, str]]]:
     return row["proto"], frozenset([(str(row[a]), str(row[ap])), (str(row[b]), str(row[bp]))])
+
+
+SITE_NAMES = {
+    "https": "tls",
+    "pop3s": "pop3",
+    "imaps": "imap",
+    "http-proxy": "http",
+    "bittorrent-tracker": "bittorrent|http",
+    "bittorrent-dht": "bittorrent",
+    "bittorrent-lpd": "bittorrent",
+    "netbios-ns": "netbios",
+    "netbios-dgm": "netbios",
+    "oracle-tns": "oracle",
+    "ftp-data": "ftp_data",
+}
+
+
+def site_truth(path: Path) -> dict[object, dict[str, str]]:
+    """The site's flows; what is right of several names is parted by ``|``."""
+    with path.open() as file:
+        return {
+            ends({**row, "proto": row["transport"]}, "orig_ip", "orig_port", "resp_ip", "resp_port"): {
+                "protocol": SITE_NAMES.get(row["application"], row["application"])
+            }
+            for row in csv.DictReader(file)
+        }
 
 
 def capture_batches(folder: Path, tables: Tables) -> Iterator[tuple[Engine, Batch]]:
@@ -73,6 +101,10 @@ def features(evidence: list[Evidence], key: dict[str, object]) -> dict[str, list
         if name == "port":
             kind = "system" if int(str(key["resp_port"] or 0)) < 1024 else "user"
             name = f"port.{kind}.{key['state']}"
+        elif item.source == "server":
+            name = f"server.{key['state']}"
+        elif item.weight < 0:
+            name = "size_denies"
         claims[item.claim].append(name)
     return dict(claims)
 
@@ -96,8 +128,9 @@ def examples(folder: Path, truth: dict[str, dict[object, dict[str, str]]], judge
             observed = {item.claim for item in protocols if item.source in OBSERVED}
             dropped = observed - judge.outermost(observed)
             claims = features([item for item in protocols if item.claim not in dropped], key)
-            right = next((claim for claim in claims if fold(claim) == fold(label["protocol"])), None)
-            out.append(Example(folder.name, claims, right, fold(label["protocol"])))
+            meant = {fold(name) for name in label["protocol"].split("|")}
+            right = next((claim for claim in claims if fold(claim) in meant), None)
+            out.append(Example(str(folder), claims, right, label["protocol"]))
     return out
 
 
@@ -112,13 +145,13 @@ def judge_tables() -> Tables:
 
 
 def weigh(found: list[Example]) -> None:
-    """A capture's flows of one label weigh the square root of their number in all."""
+    """A capture's flows of one label weigh a little less each, the more there are."""
     count: dict[tuple[str, str], int] = defaultdict(int)
     for example in found:
         count[(example.capture, example.label)] += 1
     for example in found:
         number = count[(example.capture, example.label)]
-        example.weight = math.sqrt(number) / number
+        example.weight = number ** (SHARE - 1)
 
 
 def fit(found: list[Example], start: dict[str, float]) -> dict[str, float]:
@@ -155,6 +188,8 @@ def calibration(found: list[Example], weights: dict[str, float]) -> dict[str, fl
         if not scores:
             continue
         best = max(scores, key=lambda claim: scores[claim])
+        if scores[best] <= 0:
+            continue
         sure = math.exp(scores[best]) / (1 + sum(map(math.exp, scores.values())))
         cell = bins[min(int(sure * 10), 9)]
         cell[0] += 1
@@ -183,9 +218,12 @@ def main() -> None:
             truth[row["pcap"]][ends(dict(row), "ip_a", "port_a", "ip_b", "port_b")] = row
     tables = judge_tables()
     judge = Judge(applications.load(tables), tables.toml(TABLE), tables.csv(REFINEMENTS))
+    site = args.shared / "data/site-a"
+    for kind in ("zeek", "eve"):
+        truth[kind] = site_truth(site / "truth/flows_detail.csv")
     found: list[Example] = []
     for kind in ("zeek", "eve"):
-        for folder in sorted((args.shared / "data/flows" / kind).iterdir()):
+        for folder in (*sorted((args.shared / "data/flows" / kind).iterdir()), site / kind):
             found += examples(folder, truth, judge, fold)
     weigh(found)
     captures = sorted({example.capture for example in found})

@@ -348,13 +348,15 @@ def _address_if_needed(frame: pl.DataFrame, seen: pl.Series) -> pl.Series:
     return frame["id.resp_h"].cast(pl.String).set(known, None)
 
 
-_FAILED = ("S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR")
+_NEVER_OPENED = ("S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR")
 
 
 def _state(frame: pl.DataFrame) -> pl.Series:
-    """How far a flow got: failed (never opened), one_way (nobody answered) or open."""
+    """How far a flow got: failed (TCP that never opened: no payload at all), one_way (nobody answered) or open."""
     answered = pl.col("resp_pkts") > 0 if "resp_pkts" in frame.columns else pl.lit(True)
-    failed = pl.col("conn_state").is_in(_FAILED) if "conn_state" in frame.columns else pl.lit(False)
+    failed = pl.lit(False)
+    if {"proto", "conn_state"} <= set(frame.columns):
+        failed = (pl.col("proto") == "tcp") & pl.col("conn_state").is_in(_NEVER_OPENED)
     state = pl.when(failed).then(pl.lit("failed")).when(~answered).then(pl.lit("one_way")).otherwise(pl.lit("open"))
     return frame.select(state.alias("state")).to_series() if frame.width else pl.Series("state", [], pl.String)
 

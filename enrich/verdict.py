@@ -129,15 +129,17 @@ class Judge:
         if key["server_address"] is not None:
             for name in self.outermost(set(_split(key["server"]))):
                 what = f"{key['server_address']}:{key['resp_port']}={name}"
-                yield self._refine(Evidence(name, "server", what, self.weights["server"]), key)
+                yield self._refine(Evidence(name, "server", what, self.weights[f"server.{key['state']}"]), key)
         if key["size"] is not None:
             yield Evidence(key["size"], "size", key["size"], self.weights["size"])
+        if key["size_denies"] is not None:
+            yield Evidence(key["size_denies"], "size", f"not {key['size_denies']}", self.weights["size_denies"])
         asserted = key["resp_asserts"]
-        if asserted is not None and asserted != key["size_denies"]:
+        if asserted is not None:
             what = f"{key['resp_port']}/{key['port_service'] or asserted}"
             kind = "system" if int(key["resp_port"] or 0) < 1024 else "user"
             yield Evidence(asserted, "port", what, self.weights[f"port.{kind}.{key['state']}"])
-        elif asserted is None and key["orig_asserts"] is not None and key["orig_asserts"] != key["size_denies"]:
+        elif key["orig_asserts"] is not None:
             yield Evidence(key["orig_asserts"], "swapped", key["orig_asserts"], self.weights["swapped"])
 
     def verdict(self, key: Key) -> tuple[object, ...]:
@@ -164,6 +166,8 @@ class Judge:
         if not scores:
             return None, None
         chosen = max(scores, key=lambda name: scores[name])
+        if scores[chosen] <= 0:  # more likely none of them
+            return None, None
         odds = math.exp(scores[chosen])
         confidence = odds / (1 + sum(math.exp(score) for score in scores.values()))
         return chosen, round(min(confidence, self.ceiling), 3)
@@ -208,5 +212,6 @@ def strength(resources: Resources, source: str) -> float | None:
     table = resources.toml(TABLE)
     if source in table["application"] and source != "port":
         return float(table["application"][source])
-    weight = table["protocol"].get(source, table["protocol"].get(f"{source}.system.open"))
+    weights = table["protocol"]
+    weight = next((weights[name] for name in (source, f"{source}.open", f"{source}.system.open") if name in weights), None)
     return None if weight is None else 1 / (1 + math.exp(-float(weight)))
