@@ -26,13 +26,13 @@ from enrich.errors import TableError
 
 _SET_MEMORY = 64 << 20  # bytes that the automaton over all patterns of one table may take
 _ID = re2.compile(r"^[a-z0-9]+(?:-[a-z0-9]+)*$")
-_PLACEHOLDER = re2.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PLACEHOLDER = re2.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 
 
 class Pattern:
     """One RE2 pattern, searched in UTF-8 bytes (four times faster than in `str`); groups come back as text."""
 
-    __slots__ = ("_compiled", "_count")
+    __slots__ = ("_compiled",)
 
     def __init__(self, pattern: str) -> None:
         """Compile `pattern`; raises ValueError when it is not RE2 syntax."""
@@ -40,15 +40,10 @@ class Pattern:
             self._compiled: Any = re2.compile(pattern.encode(), _options(ignore_case=False))
         except re2.error as error:
             raise ValueError(_reason(error)) from error
-        self._count: int = self._compiled.groups
 
     def groups(self, text: bytes) -> tuple[str, ...] | None:
         """All groups of the first match ("" for one that took no part), or None when nothing matches."""
-        match = self._compiled.search(text)
-        if match is None:
-            return None
-        spans = (match.span(group) for group in range(1, self._count + 1))
-        return tuple(text[start:end].decode("utf-8", "replace") if start >= 0 else "" for start, end in spans)
+        return _groups(self._compiled, text)
 
     def first_group(self, text: bytes) -> tuple[str, int] | None:
         """Group 1 of the first match and the byte offset where it ends, or None when nothing matches."""
@@ -104,6 +99,10 @@ class Matcher:
             return next((i for i, pattern in enumerate(self._patterns) if pattern.search(text) is not None), None)
         lowest = min(found)
         return None if lowest == self._sentinel else int(lowest)
+
+    def groups(self, position: int, text: bytes) -> tuple[str, ...] | None:
+        """All groups of one pattern's first match, as `Pattern.groups` gives them."""
+        return _groups(self._patterns[position], text)
 
     def captures(self, position: int, text: bytes) -> dict[str, str]:
         """The named groups that took part in the match of one pattern, blanks trimmed, empty ones left out."""
@@ -174,18 +173,19 @@ class Fingerprints:
 
     __slots__ = ("_fields", "_matcher", "name", "rules")
 
-    def __init__(self, name: str, rules: Sequence[Rule], fields: Collection[str]) -> None:
-        """`name` is what error messages call the table; `fields` are the names a rule may fill."""
+    def __init__(self, name: str, rules: Sequence[Rule], fields: Collection[str] | None = None) -> None:
+        """`name` is what error messages call the table; `fields` as for `load`."""
         self.name = name
         self.rules = tuple(rules)
-        self._fields = frozenset(fields)
         try:
             self._matcher = Matcher([rule.match for rule in self.rules])
         except ValueError as error:
             position, _, reason = str(error).partition(": ")
             raise TableError(f"{name}: {self.rules[int(position)].id}: match: {reason}") from error
-        for position, rule in enumerate(self.rules):
-            self._validate(rule, set(self._matcher.group_names(position)))
+        groups = [set(self._matcher.group_names(position)) for position in range(len(self.rules))]
+        self._fields = frozenset(fields if fields is not None else _open_fields(self.rules, groups))
+        for rule, names in zip(self.rules, groups, strict=True):
+            self._validate(rule, names)
 
     def match(self, text: str) -> dict[str, str] | None:
         """The fields that the first matching rule gives for `text`, or None. A field may be "": known to be none."""
@@ -241,8 +241,11 @@ class Fingerprints:
             raise TableError(f"{where}: match: the group {sorted(idle)[0]!r} is neither a field nor used in a template")
 
 
-def load(path: Path, fields: Collection[str]) -> Fingerprints:
-    """Read and validate one fingerprint table; its examples run with `Fingerprints.check`. Raises TableError."""
+def load(path: Path, fields: Collection[str] | None = None) -> Fingerprints:
+    """Read and validate one fingerprint table; its examples run with `Fingerprints.check`. Raises TableError.
+
+    `fields` are the names a rule may fill; without them, any constant and any group that no template uses is a field.
+    """
     name = table_name(path)
     try:
         content = tomllib.loads(path.read_text("utf-8"))
@@ -270,6 +273,12 @@ def table_name(path: Path) -> str:
     """What messages call a table: its path from `mappings/` on, or as given when it lies elsewhere."""
     parts = path.parts
     return "/".join(parts[len(parts) - 1 - parts[::-1].index("mappings") :]) if "mappings" in parts else str(path)
+
+
+def _open_fields(rules: Sequence[Rule], groups: Sequence[set[str]]) -> set[str]:
+    used = {name for rule in rules for template in rule.templates.values() for name in template.groups}
+    constants = {name for rule in rules for name in (*rule.constants, *rule.templates)}
+    return constants | (set[str]().union(*groups) - used)
 
 
 def _rule(name: str, number: int, entry: object) -> Rule:
@@ -310,6 +319,14 @@ def _strings(where: str, value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise TableError(f"{where}: must be a table of strings")
     return dict(value)
+
+
+def _groups(compiled: Any, text: bytes) -> tuple[str, ...] | None:
+    match = compiled.search(text)
+    if match is None:
+        return None
+    spans = (match.span(group) for group in range(1, compiled.groups + 1))
+    return tuple(text[start:end].decode("utf-8", "replace") if start >= 0 else "" for start, end in spans)
 
 
 def _options(ignore_case: bool) -> Any:

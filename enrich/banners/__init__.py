@@ -13,11 +13,10 @@ from pathlib import Path
 
 from enrich import fingerprints
 from enrich.banners import grammar
-from enrich.banners.knowledge import Knowledge
+from enrich.banners.knowledge import Fields, Knowledge, fold
+from enrich.banners.recog import Recog
 from enrich.errors import TableError
 from enrich.fingerprints import Fingerprints
-
-_HINTS = frozenset(("codename", "package", "windows_build"))  # what `Knowledge.complete` turns into releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +37,33 @@ class Banner:
 
 
 FIELDS = tuple(field.name for field in fields(Banner))
-"""The fields of a banner; a rule may fill them and the hints `codename`, `package`, `windows_build`."""
+"""The fields of a banner."""
+RULE_FIELDS = frozenset((*FIELDS, "codename", "package", "windows_build"))
+"""What a rule may fill: the fields of a banner, and hints that `Knowledge.complete` turns into a release."""
 
+_SOFTWARE = ("product", "version", "vendor", "cpe")
+_SYSTEM = ("os", "os_version", "os_vendor", "os_product")
+_ALONE = ("hardware", "protocol", "hostname")
 _EMPTY = Banner()
 
 
 class Banners:
     """Reads the banners of every service there is a table for."""
 
-    def __init__(self, directory: Path, recog: Path | None = None, recog_first: bool = False) -> None:
-        """`directory` is `mappings/banners`; `recog` a Recog `xml/` directory, asked after ours or before."""
+    def __init__(
+        self, directory: Path, recog: Path | None = None, recog_first: bool = False, overlays: Sequence[Path] = ()
+    ) -> None:
+        """`directory` is `mappings/banners`; `recog` a Recog `xml/` directory, asked after ours or before.
+
+        The one asked first wins; the other fills what it leaves open. `overlays` are a site's own tables, each named
+        after its service (`ssh.toml`); their rules come before ours. Raises TableError for a directory without tables.
+        """
         self._directory = directory
-        self._rules: dict[str, Fingerprints | None] = {}
+        self._overlays = tuple(overlays)
+        self._rules: dict[str, tuple[Fingerprints, ...]] = {}
         self._knowledge: Knowledge | None = None
+        self._recog = Recog(recog) if recog is not None else None
+        self._recog_first = recog_first
         self.services: tuple[str, ...] = tuple(sorted(path.stem for path in directory.glob("*.toml")))
         if not self.services:
             raise TableError(f"{fingerprints.table_name(directory)}: holds no fingerprint table (*.toml)")
@@ -60,9 +73,11 @@ class Banners:
         if not value or service not in self.services:
             return _EMPTY
         knowledge = self._knowledge or self._load_knowledge()
-        rules = self._rules[service] if service in self._rules else self._load_rules(service)
+        tables = self._rules.get(service) or self._load_rules(service)
         text, protocol = grammar.strip(service, value)
-        ruled = rules.match(text) if rules is not None else None
+        ruled = tables[0].match(text)
+        for table in tables[1:]:
+            ruled = ruled if ruled is not None else table.match(text)
         if ruled is None:
             found = grammar.parse(service, text, knowledge)
         else:
@@ -70,37 +85,49 @@ class Banners:
         if protocol:
             found["protocol"] = protocol
         knowledge.complete(found)
+        if self._recog is not None:
+            found = self._with_recog(service, text, found, knowledge)
         if not text.isprintable() or "  " in text:
             found = {name: _printable(value) for name, value in found.items()}
         return Banner(**{name: value for name, value in found.items() if value})
+
+    def _with_recog(self, service: str, text: str, ours: Fields, knowledge: Knowledge) -> Fields:
+        theirs = self._recog.match(service, text) if self._recog is not None else None
+        if not theirs:
+            return ours
+        guessed = knowledge.product(ours.get("product", ""), ours.get("vendor", "")) is None
+        if guessed and "product" in theirs:  # a name that only grammar found yields to one that somebody has curated
+            ours = {name: value for name, value in ours.items() if name not in _SOFTWARE}
+        return _filled(theirs, ours) if self._recog_first else _filled(ours, theirs)
 
     def parse_many(self, service: str, values: Sequence[str]) -> list[Banner]:
         """`parse` for each of several values, in their order."""
         return [self.parse(service, value) for value in values]
 
-    def check(self) -> int:
-        """Run every rule's examples, and see that constants are of the vocabulary; the number of examples."""
-        knowledge = self._load_knowledge()
-        count = 0
-        for service in self.services:
-            rules = self._load_rules(service)
-            if rules is not None:
-                count += rules.check()
-                for rule in rules.rules:
-                    _check_vocabulary(f"{rules.name}: {rule.id}", dict(rule.constants), knowledge)
-        return count
-
     def _load_knowledge(self) -> Knowledge:
         self._knowledge = Knowledge(self._directory)
         return self._knowledge
 
-    def _load_rules(self, service: str) -> Fingerprints | None:
-        path = self._directory / f"{service}.toml"
-        self._rules[service] = fingerprints.load(path, {*FIELDS, *_HINTS}) if path.exists() else None
+    def _load_rules(self, service: str) -> tuple[Fingerprints, ...]:
+        name = f"{service}.toml"
+        paths = [*(path for path in self._overlays if path.name == name), self._directory / name]
+        self._rules[service] = tuple(fingerprints.load(path, RULE_FIELDS) for path in paths)
         return self._rules[service]
 
 
-def _merge(found: dict[str, str], ruled: dict[str, str], knowledge: Knowledge) -> dict[str, str]:
+def check_table(path: Path, knowledge: Knowledge | None = None) -> tuple[int, int]:
+    """Validate one fingerprint table and run its examples; how many rules and examples it has. Raises TableError.
+
+    Products and systems of `set` must be in the vocabulary: `knowledge`, or the tables beside `path`.
+    """
+    rules = fingerprints.load(path, RULE_FIELDS)
+    vocabulary = knowledge if knowledge is not None else Knowledge(path.parent)
+    for rule in rules.rules:
+        _check_vocabulary(f"{rules.name}: {rule.id}", dict(rule.constants), vocabulary)
+    return len(rules.rules), rules.check()
+
+
+def _merge(found: Fields, ruled: Fields, knowledge: Knowledge) -> Fields:
     """Rules over grammar. Grammar's version stays only beside the product that it belongs to."""
     if "version" in found and "product" in ruled:
         named = found.get("product", "")
@@ -111,6 +138,17 @@ def _merge(found: dict[str, str], ruled: dict[str, str], knowledge: Knowledge) -
         found.pop("os_version", None)
     found.update(ruled)
     return found
+
+
+def _filled(first: Fields, second: Fields) -> Fields:
+    """`first`, and what `second` knows about another matter: a product's fields and a system's are not mixed."""
+    filled = {name: value for name, value in first.items() if value}
+    for group in (_SOFTWARE, _SYSTEM, *((name,) for name in _ALONE)):
+        same = fold(first.get(group[0], "")) in ("", fold(second.get(group[0], "")))
+        for name in group:
+            if same and second.get(name):
+                filled.setdefault(name, second[name])
+    return filled
 
 
 def _check_vocabulary(where: str, constants: dict[str, str], knowledge: Knowledge) -> None:

@@ -120,8 +120,8 @@ class _Reading:
 
 _FILLERS = (
     "version vers ver release rel build server service daemon proxy receiver internet esmtp smtp mime ftp imap imap4 "
-    "imap4rev1 imap4s pop pop3 nntp ssh sftp mta mail gateway agent pro std enterprise professional standard for windows "
-    "nt unix linux multi beta"
+    "imap4rev1 imap4s pop pop3 nntp ssh sftp mta mail gateway agent pro std enterprise professional standard for "
+    "windows nt unix linux multi beta"
 )
 _FILLER = "|".join(_FILLERS.split())
 _NUMBER = r"v?(\d\w*(?:[.\-]\w+)*)"

@@ -13,7 +13,7 @@ Small CSV tables in the banners directory; names compare after folding case, spa
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from enrich.fingerprints import Pattern, table_name
 
 T = TypeVar("T")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-*")
-Fields = MutableMapping[str, str]
+Fields = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
