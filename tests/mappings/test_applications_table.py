@@ -1,5 +1,6 @@
 """The tables of protocols and applications hold together: read as TOML, without the code that uses them."""
 
+import csv
 import re
 import tomllib
 from collections import Counter
@@ -51,6 +52,14 @@ def entries(kind: str) -> list[dict[str, Any]]:
 
 PROTOCOLS = entries("protocol")
 APPLICATIONS = entries("application")
+INFERRED = {
+    row["application"]
+    for row in csv.DictReader(
+        line
+        for line in (TABLES[0].parents[1] / "inferences.csv").read_text("utf-8").splitlines()
+        if not line.startswith("#")
+    )
+}
 DOMAINS = {domain: entry["name"] for entry in APPLICATIONS for domain in entry.get("domains", [])}
 
 
@@ -173,13 +182,15 @@ def test_keywords_are_long_enough_to_be_unmistakable() -> None:
 def test_an_application_can_be_recognised_and_speaks_a_known_protocol() -> None:
     protocols = {entry["name"] for entry in PROTOCOLS}
     for entry in APPLICATIONS:
-        assert entry.keys() & {"domains", "keywords", "user_agents", "alpn"}, entry["name"]
+        recognised = entry.keys() & {"domains", "keywords", "user_agents", "alpn"} or entry["name"] in INFERRED
+        assert recognised, entry["name"]
         assert entry.get("protocol", "tls") in protocols, entry["name"]
 
 
 def test_examples_resolve_to_their_application() -> None:
     for entry in APPLICATIONS:
-        for example in entry["examples"]:
+        assert entry.get("examples") or entry["name"] in INFERRED, entry["name"]
+        for example in entry.get("examples", []):
             kind, mark, value = example.partition("ua:")
             found = applications_of_user_agent(value) if mark and not kind else applications_of_host(example)
             assert found == {entry["name"]}, (example, found)
@@ -188,8 +199,8 @@ def test_examples_resolve_to_their_application() -> None:
 def test_every_kind_of_evidence_has_its_example() -> None:
     """A User-Agent rule is matched by at least one example, and so is at least one domain or keyword."""
     for entry in APPLICATIONS:
-        agents = [example for example in entry["examples"] if example.startswith("ua:")]
-        hosts = [example for example in entry["examples"] if not example.startswith("ua:")]
+        agents = [example for example in entry.get("examples", []) if example.startswith("ua:")]
+        hosts = [example for example in entry.get("examples", []) if not example.startswith("ua:")]
         assert bool(agents) == bool(entry.get("user_agents")), entry["name"]
         assert bool(hosts) == bool(entry.get("domains") or entry.get("keywords")), entry["name"]
 
