@@ -33,8 +33,32 @@ from enrich.sources.discover import LogFile, discover
 from enrich.tables import Tables
 from enrich.verdict import COLUMNS, KEYS, OBSERVED, REFINEMENTS, TABLE, Evidence, Judge
 
-PENALTY = 0.0005
+PENALTY = 0.003
 SHARE = 0.75
+# Where the weights start and what the penalty holds them to: what each kind of evidence is worth by its nature.
+PRIOR = {
+    "log": 1.8,
+    "log_alone": 0.9,
+    "dpi": 2.0,
+    "payload.certain": 4.0,
+    "payload.likely": 2.0,
+    "server.open": 1.5,
+    "server.one_way": 1.5,
+    "server.failed": 0.0,
+    "port.system.open": 1.4,
+    "port.system.one_way": 2.2,
+    "port.system.failed": -2.0,
+    "port.user.open": 1.6,
+    "port.user.one_way": 2.2,
+    "port.user.failed": -1.5,
+    "swapped": 1.8,
+    "application": 1.0,
+    "network": 1.0,
+    "size": 2.0,
+    "size_denies": -5.0,
+}
+# A port that two sides talk on is an assertion: alone it never makes nine tenths sure, whatever these captures say.
+CEILINGS = {"port.system.open": 2.1, "port.user.open": 2.1, "swapped": 2.1, "port.system.one_way": 3.0, "port.user.one_way": 3.0}
 Floats = npt.NDArray[np.float64]
 Fold = Callable[[str], str]
 
@@ -159,12 +183,13 @@ def fit(found: list[Example], start: dict[str, float]) -> dict[str, float]:
     names = sorted(start)
     at = {name: i for i, name in enumerate(names)}
     origin = np.array([start[name] for name in names])
+    ceilings = np.array([CEILINGS.get(name, math.inf) for name in names])
     weights, speed = origin.copy(), np.zeros_like(origin)
     total = sum(example.weight for example in found)
     for _ in range(400):
         slope = gradient(found, weights, at) / total + PENALTY * (weights - origin)
         speed = 0.9 * speed - 0.3 * slope
-        weights = weights + speed
+        weights = np.minimum(weights + speed, ceilings)
     return {name: round(float(weights[at[name]]), 2) for name in names}
 
 
@@ -229,12 +254,12 @@ def main() -> None:
     captures = sorted({example.capture for example in found})
     for half in (0, 1):
         held = set(captures[half::2])
-        learned = fit([e for e in found if e.capture not in held], judge.weights)
+        learned = fit([e for e in found if e.capture not in held], PRIOR)
         print("held out half", half, calibration([e for e in found if e.capture in held], learned))
-    weights = fit(found, judge.weights)
+    weights = fit(found, PRIOR)
     print("all", calibration(found, weights))
     for name, value in weights.items():
-        print(f"  {name:24} {judge.weights[name]:6.2f} -> {value:6.2f}")
+        print(f"  {name:24} {PRIOR[name]:6.2f} -> {value:6.2f}")
     if args.write:
         path = tables.path(TABLE)
         text = path.read_text("utf-8")

@@ -51,6 +51,8 @@ KEYS = {
     "name_by": pl.String,
     "server_app": pl.String,
     "server_by": pl.String,
+    "resp_network": pl.String,
+    "orig_network": pl.String,
 }
 COLUMNS = (
     "proto",
@@ -70,6 +72,8 @@ COLUMNS = (
     "_name_by",
     "_server_app",
     "_server_by",
+    "_resp_network_app",
+    "_orig_network_app",
 )
 ADDS = {
     "protocol": pl.String,
@@ -104,6 +108,10 @@ class Judge:
         elif key["server_app"] is not None:
             share = self.shares["server_name"]
             applications.append(Evidence(key["server_app"], "server_name", str(key["server_by"]), share))
+        network = key["resp_network"] or key["orig_network"]
+        if network is not None:
+            applications.append(Evidence(network, "network", network, self.shares["network"]))
+        applications.sort(key=lambda item: -item.weight)
         for found in applications:
             application = self.catalogue.applications.get(found.claim)
             if application is not None and application.protocol is not None:
@@ -146,13 +154,20 @@ class Judge:
         """The values of ``app.*`` for one combination of keys, in the order of ADDS."""
         protocols, applications = self.evidence(key)
         asserted = key["resp_asserts"]
+        chosen, confidence = self.fuse(protocols)
+        if chosen is not None and not self._carries_any(chosen):
+            applications = [item for item in applications if item.source != "network"]
         application = applications[0].claim if applications else None
         evidence = [str(item) for item in (*protocols, *applications)] or None
-        chosen, confidence = self.fuse(protocols)
         observed = {item.claim for item in protocols if item.source in OBSERVED}
         contradiction = asserted not in observed if observed and asserted is not None else None
         category = self.catalogue.category(chosen, application)
         return chosen, application, category, confidence, evidence, asserted, contradiction
+
+    def _carries_any(self, name: str) -> bool:
+        """Whether a protocol carries many applications, so that whose network it runs to tells which."""
+        protocol = self.catalogue.protocols.get(name)
+        return protocol is not None and (protocol.carrier or protocol.category in ("stun", "voice"))
 
     def fuse(self, protocols: list[Evidence]) -> tuple[str | None, float | None]:
         """The protocol with the highest score, and its confidence; (None, None) without evidence."""
