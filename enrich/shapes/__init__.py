@@ -6,13 +6,13 @@ distinct row once. What it returns does the heavy part and may run in another th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
 
-from enrich.batch import Batch
+from enrich.batch import Batch, Form
 from enrich.model import Added
 
 Encoded = Callable[[], pl.Series]
@@ -21,23 +21,59 @@ Encoded = Callable[[], pl.Series]
 
 @dataclass(slots=True)
 class Enriched:
-    """A batch and the columns to append to it. ``taken`` are names that the input already has."""
+    """A batch and the columns to append to it.
+
+    ``taken`` are names of added columns that the input has already; ``clashes`` says which records have one (None:
+    all of them, as in a TSV log, where it is the header that names them).
+    """
 
     batch: Batch
     added: list[Added]
     taken: frozenset[str] = frozenset()
+    clashes: pl.Series | None = None
 
-    def visible(self, table: pl.DataFrame) -> dict[str, str]:
+    @classmethod
+    def of(cls, batch: Batch, added: list[Added]) -> Enriched:
+        """Look up which names the input has already."""
+        names = [name for item in added for name in item.table.columns if not name.startswith("_")]
+        names += [f"enrich.{name}" for name in names]
+        if batch.form is Form.TSV:
+            return cls(batch, added, frozenset(names).intersection(batch.types))
+        if batch.form is Form.EVE or batch.raw is None or not names:
+            return cls(batch, added)
+        return cls(batch, added, *_members(batch.raw, names))
+
+    def visible(self, table: pl.DataFrame, taken: Collection[str] | None = None) -> dict[str, str]:
         """The columns of an added table that are written, and their names; the input's own names are never taken."""
-        return {
-            name: f"enrich.{name}" if name in self.taken else name for name in table.columns if not name.startswith("_")
-        }
+        taken = self.taken if taken is None else taken
+        return {name: own_name(name, taken) for name in table.columns if not name.startswith("_")}
+
+
+def own_name(name: str, taken: Collection[str]) -> str:
+    """The name of an added column where the input has some of its own."""
+    while name in taken:
+        name = f"enrich.{name}"
+    return name
+
+
+def _members(raw: pl.Series, names: Sequence[str]) -> tuple[frozenset[str], pl.Series | None]:
+    """Which of the names are members of some JSON records, and of which."""
+    # A name in quotes before a colon is a member's: inside a text its second quote would be escaped.
+    maybe = raw.str.contains_any([f'"{name}"' for name in names])
+    if not maybe.any():
+        return frozenset(), None
+    found = {name: raw.str.contains(f'"{_literal(name)}"\\s*:') & maybe for name in names}
+    clashes = pl.DataFrame(found).select(pl.any_horizontal(pl.all())).to_series()
+    return frozenset(name for name, hits in found.items() if hits.any()), clashes
+
+
+def _literal(name: str) -> str:
+    return name.replace(".", r"\.")
 
 
 class Shape(Protocol):
     """How records are written."""
 
-    suffix: str
     one_file: bool
     """All logs of an input go to one file, in the input's order."""
 
@@ -48,7 +84,7 @@ class Shape(Protocol):
         """An input's header lines; none for most shapes."""
 
 
-def joined(parts: list[pl.Series | str]) -> pl.Series:
+def joined(parts: Sequence[pl.Series | str]) -> pl.Series:
     """Join texts row by row."""
     expressions = [pl.lit(part) for part in parts]
     return pl.select(pl.concat_str(expressions)).to_series()

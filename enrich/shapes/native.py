@@ -24,7 +24,6 @@ _SPECIAL = r"[\x00-\x1f\x7f\\]"
 class Native:
     """TSV rows get columns, JSON records keys before their closing brace, EVE events an ``enrich`` object."""
 
-    suffix = ""
     one_file = True
 
     def prepare(self, enriched: list[Enriched]) -> Encoded:
@@ -48,14 +47,9 @@ class Native:
             for added in enriched.added
             for name, written in enriched.visible(added.table).items()
         ]
-        lines = []
-        for line in text.split("\n"):
-            if line.startswith(f"#fields{separator}"):
-                line = separator.join([line, *(name for name, _ in extra)])
-            elif line.startswith(f"#types{separator}"):
-                line = separator.join([line, *(kind for _, kind in extra)])
-            lines.append(line)
-        return lines
+        more = {"#fields": [name for name, _ in extra], "#types": [kind for _, kind in extra]}
+        lines = text.split("\n")
+        return [separator.join([line, *more.get(line.partition(separator)[0], [])]) for line in lines]
 
 
 def _zeek_type(dtype: pl.DataType) -> str:
@@ -106,7 +100,13 @@ def cell(values: pl.Series, dialect: Dialect) -> pl.Series:
 
 def _escaped(values: pl.Series, dialect: Dialect, *more: str) -> pl.Series:
     """Escape separators, backslashes and control characters as ``\\xNN``, and what would read as unset or empty."""
-    out = values.replace({"": dialect.empty_field, dialect.unset_field: _hex(dialect.unset_field)})
+    out = values.replace(
+        {
+            "": dialect.empty_field,
+            dialect.unset_field: _hex(dialect.unset_field),
+            dialect.empty_field: _hex(dialect.empty_field),
+        }
+    )
     own = "|".join(re.escape(text) for text in (dialect.separator, *more))
     special = values.str.contains(f"{_SPECIAL}|{own}")
     if special.any():
@@ -134,6 +134,11 @@ def _lines(item: Enriched, texts: list[pl.Series]) -> pl.Series:
         return joined(parts)
     if batch.form is Form.JSON:
         return spliced(batch.raw, texts)
-    members = joined(list(texts))
-    wrapped = joined([',"enrich":{', members.str.strip_prefix(","), "}"])
-    return spliced(batch.raw, [wrapped])
+    members = joined(texts).str.strip_prefix(",")
+    return spliced(batch.raw, [joined([_member(batch.raw), members, "}"])])
+
+
+def _member(raw: pl.Series) -> pl.Series:
+    """The beginning of the object that an EVE event gets; it has another name where the event was enriched before."""
+    before = raw.str.contains(r'"enrich"\s*:')
+    return pl.select(pl.when(pl.lit(before)).then(pl.lit(',"enrich.2":{')).otherwise(pl.lit(',"enrich":{'))).to_series()

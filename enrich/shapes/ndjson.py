@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import polars as pl
 
 from enrich.batch import Batch, Form
@@ -11,7 +13,6 @@ from enrich.shapes import Encoded, Enriched, joined
 class NdJson:
     """Zeek logs field by field; a JSON record's own text goes through as it is, an EVE event's under ``suricata``."""
 
-    suffix = ".ndjson"
     one_file = False
 
     def prepare(self, enriched: list[Enriched]) -> Encoded:
@@ -26,8 +27,15 @@ class NdJson:
 
 def fragments(item: Enriched) -> list[pl.Series]:
     """For each added table its members as JSON text, ``,"name":value`` one after the other, nulls left out."""
+    renamed = _fragments(item, item.taken)
+    if item.clashes is None:
+        return renamed
+    return [other.zip_with(item.clashes, own) for other, own in zip(renamed, _fragments(item, ()), strict=True)]
+
+
+def _fragments(item: Enriched, taken: Collection[str]) -> list[pl.Series]:
     return [
-        added.rendered(("json", item.taken), lambda table: render(table, item.visible(table)))
+        added.rendered(("json", frozenset(taken)), lambda table: render(table, item.visible(table, taken)))
         for added in item.added
         if item.visible(added.table)
     ]
@@ -57,13 +65,11 @@ def spliced(raw: pl.Series | None, texts: list[pl.Series]) -> pl.Series:
     """Put members before the closing brace of each JSON record."""
     if raw is None:
         raise AssertionError("JSON records keep their own text")
-    body = raw.str.strip_chars_end().str.head(-1).str.strip_chars_end()
     if not texts:
         return raw
-    members = joined(list(texts))
+    body = raw.str.strip_chars_end().str.head(-1).str.strip_chars_end()
+    members = joined(texts)
     bare = body.str.strip_chars() == "{"
     if bare.any():
-        members = pl.select(
-            pl.when(pl.lit(bare)).then(pl.lit(members).str.strip_prefix(",")).otherwise(pl.lit(members))
-        ).to_series()
+        members = members.str.strip_prefix(",").zip_with(bare, members)
     return joined([body, members, "}"])

@@ -7,21 +7,24 @@ file first; the last step joins them into one, columns united, without holding i
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 
 from enrich.batch import Batch, Form
-from enrich.shapes import Enriched
+from enrich.shapes import Enriched, own_name
 
 
 def frame(enriched: Enriched) -> pl.DataFrame:
     """A batch with its added columns, as one typed frame."""
     columns = _own(enriched.batch)
+    taken = frozenset(columns.columns)
     for added in enriched.added:
-        names = enriched.visible(added.table)
+        names = [name for name in added.table.columns if not name.startswith("_")]
         if names:
-            columns = columns.hstack(added.frame().select(*names).rename(names))
+            columns = columns.hstack(added.frame().select(pl.col(name).alias(own_name(name, taken)) for name in names))
     return columns
 
 
@@ -30,11 +33,42 @@ def _own(batch: Batch) -> pl.DataFrame:
         return batch.frame
     if batch.form is Form.EVE:
         return batch.frame.with_columns(batch.raw.alias("suricata"))
-    text = "\n".join(batch.raw).encode()
-    return pl.read_ndjson(io.BytesIO(text), infer_schema_length=None)
+    return objects(batch.raw)
 
 
-def unite(parts: list[Path], target: Path) -> None:
+def objects(lines: pl.Series) -> pl.DataFrame:
+    """JSON objects as columns, their types inferred; what has no one type that Parquet knows is JSON text."""
+    data = "\n".join(lines).encode()
+    try:
+        found = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+        if found.height == lines.len() and not any(_childless(dtype) for dtype in found.dtypes):
+            return found
+    except pl.exceptions.PolarsError:
+        pass
+    kinds: dict[str, set[str]] = {}
+    for line in lines:
+        for name, value in json.loads(line).items():
+            kinds.setdefault(name, set()).add(_kind(value))
+    text = {name: pl.String for name, found in kinds.items() if len(found - {"null"}) > 1 or "nested" in found}
+    return pl.read_ndjson(io.BytesIO(data), schema_overrides=text, infer_schema_length=None)
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, (dict, list)):
+        return "nested"
+    return "number" if type(value) in (int, float) else type(value).__name__
+
+
+def _childless(dtype: pl.DataType) -> bool:
+    """Whether a type has an object without members in it, which Parquet cannot hold."""
+    if isinstance(dtype, pl.Struct):
+        return not dtype.fields or any(_childless(field.dtype) for field in dtype.fields)  # type: ignore[arg-type]
+    return isinstance(dtype, pl.List) and _childless(dtype.inner)  # type: ignore[arg-type]
+
+
+def unite(parts: list[Path], target: IO[bytes]) -> None:
     """Join part files into one Parquet file. A column of several types becomes the widest of them, at last text."""
     scans = [pl.scan_parquet(part) for part in parts]
     schemas = [scan.collect_schema() for scan in scans]
@@ -57,6 +91,7 @@ def _as_text(found: set[pl.DataType]) -> bool:
 
 
 def _text(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column as text: numbers and bools as JSON writes them, lists and objects as JSON."""
     if not dtype.is_nested():
         return pl.col(name).cast(pl.String)
     member = pl.struct(pl.col(name).alias("v")).struct.json_encode()

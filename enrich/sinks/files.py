@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -17,7 +17,6 @@ from enrich.errors import OutputError
 
 SUFFIXES = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 
-
 # One piece of a file; pieces one after the other are a valid file (RFC 1952 members, RFC 8878 frames).
 _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, compresslevel=5, mtime=0),
@@ -26,35 +25,59 @@ _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 
 class Folder:
-    """The output directory. Files appear in it when they are committed."""
+    """The output directory. Files appear in it when they are committed; an input is never written over.
 
-    def __init__(self, root: Path) -> None:
+    ``own`` are names that no input's output gets, because the run writes them itself.
+    """
+
+    def __init__(self, root: Path, own: Iterable[str] = ()) -> None:
         self.root = root
-        self._claimed: set[PurePosixPath] = set()
+        self._claimed = {PurePosixPath(name) for name in own}
+        self._inputs: set[Path] = set()
         self._open: list[OutFile] = []
+        self._scratch: list[Path] = []
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{root}: {error.strerror or error}") from error
 
-    def claim(self, name: PurePosixPath) -> Path:
-        """Return the path of an output, numbered if another input has it already."""
+    def keep(self, inputs: Iterable[Path]) -> None:
+        """Remember files that must not be written over."""
+        for path in inputs:
+            self._inputs |= {path.resolve(), path.parent.resolve() / path.name}
+
+    def open(self, name: PurePosixPath, compress: str = "none") -> OutFile:
+        """Open an input's output, numbered if another input has the name already."""
         free, number = name, 2
         while free in self._claimed:
             free, number = name.with_name(f"{name.stem}.{number}{name.suffix}"), number + 1
         self._claimed.add(free)
-        return self.root / free
+        return self._opened(self.root / free, compress)
 
-    def open(self, name: PurePosixPath, compress: str = "none") -> OutFile:
-        """Open an output for writing."""
-        out = OutFile(self.claim(name), compress)
-        self._open.append(out)
-        return out
+    def open_own(self, name: str) -> OutFile:
+        """Open one of the run's own outputs."""
+        return self._opened(self.root / name)
+
+    def scratch(self) -> Path:
+        """A new file's path, for what is only needed during the run."""
+        path = self.root / f".{os.getpid()}.{len(self._scratch)}.part"
+        self._scratch.append(path)
+        return path
 
     def discard(self) -> None:
         """Remove what was not committed."""
         for out in self._open:
             out.discard()
+        for path in self._scratch:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _opened(self, path: Path, compress: str = "none") -> OutFile:
+        if path.parent.resolve() / path.name in self._inputs:
+            raise OutputError(f"{path}: is an input; name another directory with --out")
+        out = OutFile(path, compress)
+        self._open.append(out)
+        return out
 
 
 class OutFile:
@@ -72,7 +95,7 @@ class OutFile:
 
     def write(self, data: bytes) -> None:
         """Append bytes. Raises OutputError when the disk is full."""
-        self._append(lambda stream: stream.write(self._compress(data) if self._compress else data))
+        self._append(lambda stream: _write_all(self._compress(data) if self._compress else data, stream))
 
     def write_lines(self, lines: pl.Series) -> None:
         """Append texts, a line each. Raises OutputError when the disk is full."""
@@ -83,13 +106,9 @@ class OutFile:
         _write_lines(lines, text)
         self.write(text.getvalue())
 
-    def _append(self, write: Callable[[BinaryIO], object]) -> None:
-        if self._stream is None:
-            raise OutputError(f"{self.path}: written after it was closed")
-        try:
-            write(self._stream)
-        except OSError as error:
-            raise OutputError(f"{self.path}: {error.strerror or error}") from error
+    def write_with(self, write: Callable[[BinaryIO], object]) -> None:
+        """Let a writer append to the stream, not compressed. Raises OutputError when the disk is full."""
+        self._append(write)
 
     def commit(self) -> None:
         """Give the file its name."""
@@ -100,8 +119,7 @@ class OutFile:
             self.part.replace(self.path)
         except OSError as error:
             raise OutputError(f"{self.path}: {error.strerror or error}") from error
-        finally:
-            self._stream = None
+        self._stream = None
 
     def discard(self) -> None:
         """Remove the file if it was not committed."""
@@ -111,6 +129,21 @@ class OutFile:
             self._stream = None
             with suppress(OSError):
                 self.part.unlink()
+
+    def _append(self, write: Callable[[BinaryIO], object]) -> None:
+        if self._stream is None:
+            raise OutputError(f"{self.path}: written after it was closed")
+        try:
+            write(self._stream)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise OutputError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _write_all(data: bytes, stream: BinaryIO) -> None:
+    # An unbuffered stream may take a part only, for instance just before the disk is full.
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
 
 
 def _write_lines(lines: pl.Series, stream: BinaryIO) -> None:

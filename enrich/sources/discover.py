@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,11 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from enrich.batch import Form
-from enrich.errors import SourceError
+from enrich.errors import ConfigError, OutputError, SourceError
 from enrich.sources.lines import BLOCK, head
 
 _COMPRESSED = re.compile(r"\.(?:gz|gzip|zst|zstd)$")
 _LOG = re.compile(r"\.(?:log|json|jsonl|ndjson)$")
+_HEADER = re.compile(rb"#(?:separator|fields|path|set_separator|types)[ \t]")
+_LINES = 100
 _STEM_LOG = re.compile(r"[A-Za-z0-9_-]+")
 STDIN = "-"
 
@@ -42,114 +46,128 @@ class Skipped:
 
 
 def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile | Skipped]:
-    """Yield what the inputs hold, in a fixed order; the output directory itself is never an input.
+    """Yield what the inputs hold, in a fixed order. What the output directory holds is never an input.
 
     One directory is mirrored as it is; several are mirrored each under its own name. Standard input is copied to
-    ``spool`` first, because a run reads its input twice.
+    ``spool`` first, because a run reads its input twice. Raises ConfigError for an input that is the output directory.
     """
     wanted = list(dict.fromkeys(inputs))
     folders = [text for text in wanted if text != STDIN and Path(text).is_dir()]
-    seen: dict[Path, str] = {}
-    targets: set[str] = set()
+    for text in folders:
+        if Path(text).resolve() == out.resolve():
+            raise ConfigError(f"{text}: cannot be the input and the output; name another directory with --out")
+    found = _Found()
     for text in wanted:
         if text == STDIN:
-            path, name, target = _spool(spool), "standard input", PurePosixPath("stdin")
-            yield from _one(path, name, target, seen, targets, out, named=True, stdin=True)
+            yield found.one(_spool(spool), "standard input", PurePosixPath("stdin"), named=True, stdin=True)
         elif Path(text).is_dir():
             base = PurePosixPath() if len(folders) == 1 else PurePosixPath(Path(text).resolve().name)
-            for path in _walk(Path(text), out):
-                target = base / PurePosixPath(path.relative_to(text).as_posix())
-                yield from _one(path, str(path), target, seen, targets, out, named=False)
+            for path in _walk(Path(text), out.resolve(), set()):
+                if isinstance(path, Skipped):
+                    yield path
+                else:
+                    target = base / PurePosixPath(path.relative_to(text).as_posix())
+                    yield found.one(path, str(path), target, named=False)
         else:
-            yield from _one(Path(text), text, PurePosixPath(Path(text).name), seen, targets, out, named=True)
+            yield found.one(Path(text), text, PurePosixPath(Path(text).name), named=True)
 
 
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
+def _walk(folder: Path, out: Path, been: set[Path]) -> Iterator[Path | Skipped]:
+    """The files of a tree. Links to directories are followed (Zeek's ``current`` is one), each directory once."""
+    real = folder.resolve()
+    if real in been or real == out or out in real.parents:
+        return
+    been.add(real)
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise SourceError(f"{folder}: {error.strerror or error}") from error
+        yield Skipped(shown(folder), error.strerror or str(error), wrong=True)
+        return
     for entry in entries:
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir():
-            if not entry.is_symlink() and entry.resolve() != out.resolve():
-                yield from _walk(entry, out)
-        elif entry.is_file() and not entry.name.startswith("."):
+            yield from _walk(entry, out, been)
+        else:
             yield entry
 
 
 def _spool(spool: Path) -> Path:
-    with spool.open("wb") as copy:
-        stream: BinaryIO = sys.stdin.buffer
-        while block := stream.read(BLOCK):
-            copy.write(block)
+    try:
+        with spool.open("wb") as copy:
+            stream: BinaryIO = sys.stdin.buffer
+            while block := stream.read(BLOCK):
+                copy.write(block)
+    except OSError as error:
+        raise OutputError(f"{spool.parent}: standard input cannot be kept: {error.strerror or error}") from error
     return spool
 
 
-def _one(
-    path: Path,
-    name: str,
-    target: PurePosixPath,
-    seen: dict[Path, str],
-    targets: set[str],
-    out: Path,
-    *,
-    named: bool,
-    stdin: bool = False,
-) -> Iterator[LogFile | Skipped]:
-    try:
-        real = path.resolve(strict=True)
-        if real in seen:
-            yield Skipped(name, f"the same file as {seen[real]}: read once", wrong=False)
-            return
-        size = real.stat().st_size
-        if not real.is_file():
-            yield Skipped(name, "not a regular file; use - for standard input", wrong=True)
-            return
-        first = head(path)
-    except FileNotFoundError:
-        yield Skipped(name, "no such file or directory", wrong=True)
-        return
-    except (OSError, SourceError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split(": ")[-1]
-        yield Skipped(name, reason, wrong=True)
-        return
-    seen[real] = name
-    form = sniff(first)
-    if form is None and first.strip():
-        yield Skipped(name, "not a Zeek or Suricata log", wrong=named)
-        return
-    stem = _LOG.sub("", _COMPRESSED.sub("", target.name)) or target.name
-    if stdin and form is Form.TSV:
-        stem = _header_path(first) or stem
-    where = target.parent / stem
-    if str(where) in targets:  # conn.log beside conn.log.gz: the second keeps its whole name
-        where = target
-    number = 2
-    while str(where) in targets:
-        where, number = target.parent / f"{target.name}.{number}", number + 1
-    targets.add(str(where))
-    match = _STEM_LOG.match(stem)
-    yield LogFile(path, name, form, match[0] if match else "unknown", where, size, stdin)
+def shown(path: Path | str) -> str:
+    """A file's name as text; bytes of it that are no UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+class _Found:
+    """What was found so far: the files themselves, each once, and the places of their outputs."""
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[int, int], str] = {}
+        self.targets: set[PurePosixPath] = set()
+
+    def one(
+        self, path: Path, name: str, target: PurePosixPath, *, named: bool, stdin: bool = False
+    ) -> LogFile | Skipped:
+        """Look at one file. ``named``: the user named it, so that it has to be a log."""
+        name = shown(name)
+        try:
+            about = path.stat()
+            if not stat.S_ISREG(about.st_mode):
+                return Skipped(name, "not a regular file; use - for standard input", wrong=named)
+            same = self.seen.setdefault((about.st_dev, about.st_ino), name)
+            if same != name:
+                return Skipped(name, f"the same file as {same}: read once", wrong=False)
+            first = head(path)
+        except (OSError, SourceError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            return Skipped(name, getattr(cause, "strerror", None) or str(error), wrong=True)
+        form = sniff(first)
+        if form is None and first.strip():
+            return Skipped(name, "not a Zeek or Suricata log", wrong=named)
+        stem = _LOG.sub("", _COMPRESSED.sub("", target.name)) or target.name
+        if stdin and form is Form.TSV:
+            stem = _header_path(first) or stem
+        log = _STEM_LOG.match(stem)
+        where = self._free(target, stem)
+        return LogFile(path, name, form, log[0] if log else "unknown", where, about.st_size, stdin)
+
+    def _free(self, target: PurePosixPath, stem: str) -> PurePosixPath:
+        """A place for the output that no other input has: conn.log.gz beside conn.log keeps its whole name."""
+        where, number = target.with_name(stem), 1
+        while where in self.targets:
+            where = target if number == 1 else target.with_name(f"{target.name}.{number}")
+            number += 1
+        self.targets.add(where)
+        return where
 
 
 def sniff(first: bytes) -> Form | None:
-    """Tell the form of a log from its first bytes; None if it is none (or empty)."""
-    text = first.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n \t")
-    if re.match(rb"#(?:separator|fields|path|set_separator|types)[ \t]", text):
-        return Form.TSV
-    if not text.startswith(b"{"):
-        return None
-    line = text.split(b"\n", 1)[0]
-    if b'"event_type"' in line and b'"timestamp"' in line:
-        return Form.EVE
-    return Form.JSON if b'"' in line else None
+    """Tell the form of a log from its first bytes; None if it is none (or empty).
+
+    The first line decides; where that is damaged, the first that can only be a log's.
+    """
+    lines = [text for line in first.split(b"\n", _LINES)[:_LINES] if (text := line.strip(b"\r \t"))]
+    for number, line in enumerate(lines):
+        if _HEADER.match(line):
+            return Form.TSV
+        if line.startswith(b"{"):
+            if b'"event_type"' in line and b'"timestamp"' in line:
+                return Form.EVE
+            if b'"' in line if number == 0 else line.startswith((b'{"ts":', b'{"_path":')):
+                return Form.JSON
+    return None
 
 
 def _header_path(first: bytes) -> str | None:
     match = re.search(rb"^#path[ \t]([A-Za-z0-9_-]{1,64})\r?$", first, re.MULTILINE)
     return match[1].decode() if match else None
-
-
-def header_log(file: LogFile) -> str:
-    """The log that a TSV file's first header names, else what its name says."""
-    return _header_path(head(file.path, 64 << 10)) or file.log

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
 from enrich.batch import Reject
 from enrich.columns import Type
+from enrich.sources import rows
 from enrich.sources.lines import Chunk
-from enrich.sources.zeek_tsv import split_lines
+
+Line = tuple[int, bytes]
 
 # RFC 8259 knows no NaN or Infinity; Python's reader would take them.
 _JSON = json.JSONDecoder(parse_constant=lambda name: (_ for _ in ()).throw(ValueError(f"{name} is not JSON")))
@@ -23,53 +25,68 @@ _JSON = json.JSONDecoder(parse_constant=lambda name: (_ for _ in ()).throw(Value
 def decode(chunk: Chunk, schema: Mapping[str, Type]) -> tuple[pl.DataFrame, pl.Series, list[Reject]]:
     """Decode the named fields of each line: the frame (wrong types read as null), the lines, and what is no record."""
     data = chunk.data
-    whole = not (chunk.cut and not data.endswith(b"\n"))
-    if whole and b"\r" not in data:
-        height = data.count(b"\n") + (not data.endswith(b"\n"))
-        lines = split_lines(data, height)
+    cut = chunk.cut and not data.endswith(b"\n")
+    if not cut and b"\r" not in data:
+        lines = rows.split_lines(data, data.count(b"\n") + (not data.endswith(b"\n"))) if rows.is_utf8(data) else None
         if lines is not None and lines.str.starts_with("{").all():
-            try:
-                frame = _decode(data, schema)
-                if frame.height == height:
-                    return frame, lines, []
-            except pl.exceptions.PolarsError:
-                pass
-    kept, rejects = _sort(chunk, whole)
-    if not kept:
-        return pl.DataFrame(schema=dict(schema)), pl.Series("raw", [], pl.String), rejects
-    return _decode("\n".join(kept).encode(), schema), pl.Series("raw", kept, pl.String), rejects
+            frame = _objects(data, lines.len(), schema)
+            if frame is not None:
+                return frame, lines, []
+    numbered = [(number, line.strip(b" \t\r")) for number, line in rows.numbered(data, chunk.first_line)]
+    rejects = []
+    if cut:
+        number, line = numbered.pop()
+        rejects.append(Reject(number, "the record is cut: the file ends in the middle of it", line))
+    frames, kept = [pl.DataFrame(schema=dict(schema))], []
+    for found in _sorted_out([(number, line) for number, line in numbered if line], schema):
+        if isinstance(found, Reject):
+            rejects.append(found)
+        else:
+            frames.append(found[0])
+            kept += [line.decode() for _, line in found[1]]
+    return pl.concat(frames), pl.Series("raw", kept, pl.String), sorted(rejects, key=lambda reject: reject.line)
 
 
-def _decode(data: bytes, schema: Mapping[str, Type]) -> pl.DataFrame:
-    return pl.read_ndjson(io.BytesIO(data), schema=dict(schema), ignore_errors=True)
+def _objects(data: bytes, height: int, schema: Mapping[str, Type]) -> pl.DataFrame | None:
+    """The fields of so many lines; None if not every line is a JSON object."""
+    try:
+        frame = pl.read_ndjson(io.BytesIO(data), schema=dict(schema), ignore_errors=True)
+    except pl.exceptions.PolarsError:
+        return None
+    return frame if frame.height == height else None
 
 
-def _sort(chunk: Chunk, whole: bool) -> tuple[list[str], list[Reject]]:
-    """Look at each line by itself."""
-    kept: list[str] = []
-    rejects: list[Reject] = []
-    lines = chunk.data.split(b"\n")
-    for number, line in enumerate(lines, chunk.first_line):
-        text = line.strip(b" \t\r")
-        if not text:
-            continue
-        if not whole and number == chunk.first_line + len(lines) - 1:
-            rejects.append(Reject(number, "the record is cut: the file ends in the middle of it", line))
-            continue
-        try:
-            record = _JSON.decode(text.decode("utf-8"))
-            if not isinstance(record, dict):
-                rejects.append(Reject(number, "line is JSON, but not an object", line))
-                continue
-            # Python reads some texts that the column reader does not (very deep nesting, lone surrogates, …).
-            _decode(text, {"__none__": pl.String})
-            kept.append(text.decode("utf-8"))
-        except UnicodeDecodeError:
-            rejects.append(Reject(number, "line is not valid UTF-8", line))
-        except (ValueError, RecursionError, pl.exceptions.PolarsError) as error:
-            why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-            rejects.append(Reject(number, f"line is not valid JSON: {why}", line))
-    return kept, rejects
+def _sorted_out(lines: list[Line], schema: Mapping[str, Type]) -> Iterator[tuple[pl.DataFrame, list[Line]] | Reject]:
+    """Runs of lines that are objects, and rejects: what cannot be read at once is halved until it can."""
+    if not lines:
+        return
+    data = b"\n".join(line for _, line in lines)
+    if all(line.startswith(b"{") for _, line in lines) and rows.is_utf8(data):
+        frame = _objects(data, len(lines), schema)
+        if frame is not None:
+            yield frame, lines
+            return
+    if len(lines) == 1:
+        yield Reject(lines[0][0], _reason(lines[0][1]), lines[0][1])
+        return
+    middle = len(lines) // 2
+    yield from _sorted_out(lines[:middle], schema)
+    yield from _sorted_out(lines[middle:], schema)
+
+
+def _reason(line: bytes) -> str:
+    """What is wrong with a line that is no record."""
+    try:
+        found = _JSON.decode(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "line is not valid UTF-8"
+    except RecursionError:
+        return "line is not valid JSON: it is nested too deeply"
+    except ValueError as error:
+        return f"line is not valid JSON: {error}"
+    if not isinstance(found, dict):
+        return "line is JSON, but not an object"
+    return "line is JSON that cannot be read: it is nested too deeply, or holds a number out of range"
 
 
 def seconds(values: pl.Expr) -> pl.Expr:

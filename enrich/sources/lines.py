@@ -22,6 +22,7 @@ MAX_LINE = 32 << 20
 KEPT_OF_LONG_LINE = 64 << 10
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
+MARK = b"\xef\xbb\xbf"
 ZSTD_PIECE = 2 << 10
 _GZIP_WINDOW = 31
 
@@ -49,7 +50,7 @@ def head(path: Path, size: int = BLOCK) -> bytes:
     """Return the first bytes of a file, decompressed; what a damaged file still gives."""
     out = b""
     with open_file(path) as stream:
-        for block in _blocks(stream, lambda _: None):
+        for block in _without_mark(_blocks(stream, lambda _: None)):
             if isinstance(block, Damage):
                 break
             out += block
@@ -59,9 +60,9 @@ def head(path: Path, size: int = BLOCK) -> bytes:
 
 
 def read_chunks(path: Path, progress: Progress) -> Iterator[Chunk | Reject | Damage]:
-    """Yield the lines of a file in chunks; ``progress`` gets the number of bytes of the file read since the last call."""
+    """Yield the lines of a file in chunks; ``progress`` is told how many more bytes of the file were read."""
     with open_file(path) as stream:
-        yield from _chunks(_blocks(stream, progress))
+        yield from _chunks(_without_mark(_blocks(stream, progress)))
 
 
 def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | Reject | Damage]:
@@ -79,9 +80,8 @@ def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | Reject | Damag
                 skipping += len(block)
                 continue
             yield _too_long(line, parts, skipping + end)
-            parts, size, skipping, block, line = [], 0, None, block[end + 1 :], line + 1
-            if not block:
-                continue
+            parts, size, skipping, line = [block[end + 1 :]], len(block) - end - 1, None, line + 1
+            continue
         parts.append(block)
         size += len(block)
         if size < CHUNK:
@@ -92,7 +92,7 @@ def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | Reject | Damag
             data = b"".join(parts)
             yield Chunk(data, line)
             line += data.count(b"\n")
-            parts, size = ([block[cut:]], len(block) - cut) if cut < len(block) else ([], 0)
+            parts, size = [block[cut:]], len(block) - cut
         elif size > MAX_LINE:
             data = b"".join(parts)
             whole = data.rfind(b"\n") + 1
@@ -105,12 +105,20 @@ def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | Reject | Damag
                 parts, skipping = [data[:KEPT_OF_LONG_LINE]], size
     if skipping is not None:
         yield _too_long(line, parts, skipping)
-    elif parts:
+    elif size:
         data = b"".join(parts)
         yield Chunk(data, line, cut=damage is not None)
         line += data.count(b"\n")
     if damage is not None:
         yield Damage(line, damage.reason)
+
+
+def _without_mark(blocks: Iterator[bytes | Damage]) -> Iterator[bytes | Damage]:
+    """Leave out the byte order mark that some editors put before UTF-8."""
+    for block in blocks:
+        yield block.removeprefix(MARK) if isinstance(block, bytes) else block
+        break
+    yield from blocks
 
 
 def _too_long(line: int, parts: list[bytes], size: int) -> Reject:
@@ -140,8 +148,11 @@ def _gzip(stream: BinaryIO, data: bytes, progress: Progress) -> Iterator[bytes |
     try:
         while True:
             if member.eof:
-                data = member.unused_data or stream.read(BLOCK)
-                data = data.lstrip(b"\0") or data[:0]
+                data = member.unused_data
+                if not data:
+                    data = stream.read(BLOCK)
+                    progress(len(data))
+                data = data.lstrip(b"\0")  # some writers pad with zeros
                 if not data:
                     return
                 member = zlib.decompressobj(_GZIP_WINDOW)

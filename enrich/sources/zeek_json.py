@@ -10,7 +10,8 @@ from enrich.batch import Batch, Damage, Form, Item, Reject
 from enrich.columns import Type
 from enrich.sources.json_lines import decode, seconds
 from enrich.sources.lines import Chunk
-from enrich.sources.zeek_tsv import Want, log_name
+from enrich.sources.zeek_header import log_name
+from enrich.sources.zeek_tsv import Want
 from enrich.sources.zeek_types import field_type
 
 PATH = "_path"

@@ -19,6 +19,7 @@ SCALARS: dict[str, Type] = {
     "bool": pl.Boolean,
 }
 _CONTAINER = re.compile(r"(?:set|vector|table|list)\[(\w+)\]")
+_ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|\\)")
 
 # Zeek's own types for the fields that enrichers read, for logs without a header (JSON).
 FIELDS: dict[str, Type] = {
@@ -59,6 +60,21 @@ def scalar(zeek_type: str) -> Type:
     return SCALARS.get(zeek_type, pl.String)
 
 
+def column_type(zeek_type: str) -> Type:
+    """The column type of any Zeek type: containers are lists."""
+    inner = element(zeek_type)
+    return scalar(zeek_type) if inner is None else pl.List(scalar(inner))
+
+
 def field_type(name: str) -> Type:
     """The column type of a well-known Zeek field."""
     return FIELDS.get(name, pl.String)
+
+
+def unescape(text: bytes) -> str:
+    r"""Undo Zeek's ``\xNN`` and ``\\``. Bytes that are no UTF-8 stay escaped, as in Zeek's own JSON."""
+
+    def byte(match: re.Match[bytes]) -> bytes:
+        return bytes.fromhex(match[1].decode()) if match[1] else b"\\"
+
+    return _ESCAPE.sub(byte, text).decode("utf-8", "backslashreplace")

@@ -1,0 +1,90 @@
+"""The enrichers of a run with what they remember, applied batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from enrich import applications, registry, survey
+from enrich.batch import Batch
+from enrich.model import Added, Enricher, Memo, RollUp, Use, Work, key_frame
+from enrich.tables import Tables
+
+
+class Engine:
+    """The enrichers of a run with what they remember; applies them to batches."""
+
+    def __init__(self, tables: Tables, only: tuple[str, ...] = ()) -> None:
+        self.tables = tables
+        self.enrichers = registry.enrichers(only)
+        self.survey = survey.Survey(applications.load(tables))
+        self._rolled = [(roll_up, roll_up.start(tables)) for roll_up in registry.ROLL_UPS]
+        self._memos: dict[tuple[str, str], Memo] = {}
+        self._works: dict[str, Work] = {}
+        self._uses: dict[str, list[tuple[Enricher, Use]]] = {}
+
+    def uses(self, log: str) -> list[tuple[Enricher, Use]]:
+        """The enrichers that apply to a log, in their order."""
+        if log not in self._uses:
+            self._uses[log] = [
+                (enricher, use) for enricher in self.enrichers for use in enricher.uses if {log, "*"} & {*use.logs}
+            ]
+        return self._uses[log]
+
+    def reads(self, log: str) -> frozenset[str]:
+        """The columns of a log that enrichers and roll-ups read."""
+        own = {column for _, use in self.uses(log) for column in (*use.columns, *([use.absent] if use.absent else []))}
+        rolled = frozenset().union(*(roll_up.reads.get(log, frozenset()) for roll_up, _ in self._rolled))
+        return frozenset(own) | rolled | survey.wanted(log)
+
+    def all_reads(self) -> frozenset[str]:
+        """The columns that are read of any log."""
+        logs = {log for enricher in self.enrichers for use in enricher.uses for log in use.logs} | survey.LOGS
+        logs |= {log for roll_up, _ in self._rolled for log in roll_up.reads}
+        return frozenset().union(*(self.reads(log) for log in logs))
+
+    def enrich(self, batch: Batch) -> tuple[list[Added], pl.DataFrame]:
+        """Apply every enricher that fits: the columns to append, and the frame with what later steps read of them."""
+        frame, added = batch.frame, []
+        if batch.log == "conn":
+            about = self.survey.about(frame)
+            frame = frame.with_columns(about)  # the log may have a column of the same name
+            added.append(Added.of(about.select("resp.name", "resp.name_source")))
+        needed = {column for _, use in self.uses(batch.log) for column in use.columns}
+        needed = needed.union(*(roll_up.reads.get(batch.log, frozenset()) for roll_up, _ in self._rolled))
+        for enricher, use in self.uses(batch.log):
+            keys = key_frame(frame, use, enricher.keys)
+            if keys is None:
+                continue
+            result = self._apply(enricher, use, keys)
+            added.append(result)
+            later = [name for name in result.table.columns if name in needed]
+            if later:
+                frame = frame.with_columns(result.column(name).alias(name) for name in later)
+        return added, frame
+
+    def roll_up(self, log: str, frame: pl.DataFrame) -> None:
+        """Show an enriched batch to every roll-up that reads its log."""
+        for roll_up, accumulator in self._rolled:
+            columns = [name for name in roll_up.reads.get(log, frozenset()) if name in frame.columns]
+            if columns:
+                accumulator.add(log, frame.select(columns))
+
+    def results(self) -> Iterator[tuple[RollUp, Iterable[Mapping[str, Any]]]]:
+        """The roll-ups and their records."""
+        for roll_up, accumulator in self._rolled:
+            yield roll_up, accumulator.results()
+
+    def _apply(self, enricher: Enricher, use: Use, keys: pl.DataFrame) -> Added:
+        names = tuple(use.prefix + name for name in enricher.adds)
+        if enricher.name not in self._works:
+            self._works[enricher.name] = enricher.prepare(self.tables)
+        if not enricher.distinct:
+            table = self._works[enricher.name](keys)
+            return Added(table.rename(dict(zip(table.columns, names, strict=True))))
+        place = (enricher.name, use.prefix)
+        if place not in self._memos:
+            self._memos[place] = Memo(tuple(enricher.keys), names, self._works[enricher.name])
+        return self._memos[place].apply(keys)

@@ -1,0 +1,68 @@
+"""What became of a run: file by file, and as ``run.json`` tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from enrich.sources.discover import Skipped
+from enrich.tables import Tables, tables_used
+
+_SOFTWARE = ("zeek-enrich", "polars", "ua-parser", "publicsuffixlist")
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What became of one input file: its rows (left out: by ``--logs``), its outputs, what is wrong with it."""
+
+    name: str
+    form: str
+    rows: int = 0
+    out: int = 0
+    rejected: int = 0
+    left_out: int = 0
+    outputs: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a run."""
+
+    files: list[FileReport] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+    bytes_out: int = 0
+    applications: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 all well, 1 some input was rejected, 3 nothing could be read."""
+        if not self.files:
+            return 3
+        wrong = any(item.wrong for item in self.skipped)
+        return 1 if wrong or any(item.rejected or item.problems for item in self.files) else 0
+
+
+def run_record(report: Report, began: float, shape: str, enrichers: Iterable[str], tables: Tables) -> dict[str, Any]:
+    """The content of ``run.json``; ``began`` in epoch seconds, ``shape`` the name of the output's format."""
+    return {
+        "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
+        "seconds": round(report.seconds, 3),
+        "format": shape,
+        "rows": {
+            "in": sum(item.rows for item in report.files),
+            "out": sum(item.out for item in report.files),
+            "rejected": sum(item.rejected for item in report.files),
+            "left_out": sum(item.left_out for item in report.files),
+        },
+        "applications": report.applications,
+        "files": [asdict(item) for item in report.files],
+        "skipped": [{"name": item.name, "reason": item.reason} for item in report.skipped],
+        "enrichers": list(enrichers),
+        "software": {name: version(name) for name in _SOFTWARE},
+        "tables": tables_used(tables),
+    }
