@@ -59,8 +59,11 @@ def strip(service: str, value: str) -> tuple[str, str]:
         for prefix in ("+OK", "-ERR"):
             if text.startswith(prefix):
                 return text[len(prefix) :].strip(), ""
-    elif service == "rfb" and text.startswith("RFB "):
-        return text, text[4:11]
+    elif service == "rfb":
+        version = text.removeprefix("RFB ")[:7]
+        return f"RFB {version}", version
+    elif service == "irc":
+        return _strip_numeric(text), ""
     elif service in ("http_server", "sip", "rtsp"):
         head, _, rest = text.partition(" ")
         if head.casefold() in _HEADERS:
@@ -75,6 +78,15 @@ def _strip_reply(text: str, codes: tuple[str, ...]) -> str:
     code = text[:3]
     lines = [line[4:] if line.startswith(code) and line[3:4] in (" ", "-") else line for line in text.splitlines()]
     return "\n".join(lines).removeprefix(code).strip()
+
+
+def _strip_numeric(text: str) -> str:
+    """An IRC reply without its sender, number and addressee: `:irc.example 002 nick :Your host is …`."""
+    words = text.split(" ", 3)
+    if len(words) == 4 and words[0].startswith(":") and words[1].isdigit():
+        return words[3].removeprefix(":")
+    head, _, rest = text.partition(" ")
+    return rest.removeprefix(":") if len(head) == 3 and head.isdigit() else text
 
 
 def parse(service: str, text: str, knowledge: Knowledge, known: Collection[str] = ()) -> dict[str, str]:
@@ -284,6 +296,15 @@ def _header(reading: _Reading) -> dict[str, str]:
     return fields
 
 
+_IRC_HOST = Pattern(r"^Your host is ([^\s,\[]+)")
+
+
+def _irc(reading: _Reading) -> dict[str, str]:
+    host = _IRC_HOST.groups(reading.text.encode("utf-8", "replace"))
+    fields = _greeting(reading)
+    return {**fields, "hostname": host[0]} if host is not None else fields
+
+
 def _nothing(_reading: _Reading) -> dict[str, str]:
     return {}
 
@@ -295,5 +316,7 @@ _GRAMMARS: dict[str, Callable[[_Reading], dict[str, str]]] = {
     "http_server": _header,
     "sip": _header,
     "rtsp": _header,
+    "ldap": _header,
+    "irc": _irc,
     "rfb": _nothing,
 }

@@ -81,14 +81,16 @@ class RecogFile:
         return None if position is None or groups is None else self._fields(self.fingerprints[position], groups)
 
     def _fields(self, fingerprint: Fingerprint, groups: tuple[str, ...]) -> Fields:
-        fields = dict(fingerprint.constants)
+        found: Fields = {"service.protocol": self.protocol} if self.protocol else {}
         for name, number in fingerprint.captures.items():
-            value = groups[number - 1] if 0 < number <= len(groups) else ""
+            value = groups[number - 1] if number <= len(groups) else ""
             if value:
-                fields[name] = value
-        if self.protocol:
-            fields.setdefault("service.protocol", self.protocol)
-        return {name: value for name, value in _interpolated(fields).items() if not name.startswith("_tmp.")}
+                found[name] = value
+        for name, constant in fingerprint.constants.items():
+            value = _filled_in(name, constant, fingerprint.constants | found)
+            if value:
+                found[name] = value
+        return {name: value for name, value in found.items() if not name.startswith("_tmp.")}
 
     def check(self) -> Report:
         """Run every example of every fingerprint that RE2 can run; it must match its own fingerprint, and so give."""
@@ -179,22 +181,16 @@ def _cpe23(uri: str) -> str:
     return cpe(f"{part}:{vendor}:{product}", "" if version == "-" else version)
 
 
-def _interpolated(fields: Fields) -> Fields:
-    """`{name}` in values replaced. Without that other value a CPE says `-` for a version, and other fields go."""
-    done: Fields = {}
-    for name, value in fields.items():
-        template = Template.parse(value) if "{" in value else None
-        if template is None:
-            done[name] = value
-            continue
-        known = {key: fields[key] for key in template.groups if key in fields}
-        missing = [key for key in template.groups if key not in known]
-        if name.endswith(".cpe23") and all("version" in key for key in missing):
-            known |= dict.fromkeys(missing, "-")
-            missing = []
-        if not missing:
-            done[name] = template.fill(known)
-    return done
+def _filled_in(name: str, constant: str, found: Fields) -> str:
+    """A constant with `{name}` filled in. Without that other value a CPE says `-` for a version, and others are ""."""
+    template = Template.parse(constant) if "{" in constant else None
+    if template is None:
+        return constant
+    known = {key: found[key] for key in template.groups if key in found}
+    missing = [key for key in template.groups if key not in known]
+    if name.endswith(".cpe23") and all("version" in key for key in missing):
+        return template.fill(known | dict.fromkeys(missing, "-"))
+    return "" if missing else template.fill(known)
 
 
 def _xml_files(directory: Path) -> list[Path]:

@@ -68,7 +68,7 @@ def _without_comments(text: str) -> str:
     for number, piece in enumerate(text.split("(")):
         _, closed, rest = piece.rpartition(")")
         kept.append(piece if number == 0 else rest if closed else "")
-    return " ".join(kept)
+    return " ; ".join(kept)  # a comment ends its product
 
 
 def _is_version(word: str) -> bool:
