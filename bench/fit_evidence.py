@@ -26,12 +26,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from enrich import applications, survey
 from enrich.batch import Batch
 from enrich.pipeline import Engine, Options, Run
 from enrich.sources.discover import LogFile, discover
 from enrich.tables import Tables
-from enrich.verdict import COLUMNS, KEYS, OBSERVED, REFINEMENTS, TABLE, Evidence, Judge
+from enrich.verdict import COLUMNS, KEYS, OBSERVED, TABLE, Evidence, Judge, judge_of
 
 PENALTY = 0.003
 SHARE = 0.75
@@ -242,7 +241,7 @@ def main() -> None:
         for row in csv.DictReader(file):
             truth[row["pcap"]][ends(dict(row), "ip_a", "port_a", "ip_b", "port_b")] = row
     tables = judge_tables()
-    judge = Judge(applications.load(tables), tables.toml(TABLE), tables.csv(REFINEMENTS))
+    judge = judge_of(tables)
     site = args.shared / "data/site-a"
     for kind in ("zeek", "eve"):
         truth[kind] = site_truth(site / "truth/flows_detail.csv")

@@ -12,7 +12,9 @@ from typing import Any
 
 import polars as pl
 
+from enrich import inferences
 from enrich.applications import Catalogue, load
+from enrich.inferences import Inference, Inferences
 from enrich.model import Enricher, Resources, Use, Work
 
 TABLE, REFINEMENTS = "evidence.toml", "refinements.csv"
@@ -89,8 +91,11 @@ ADDS = {
 class Judge:
     """Fuses the evidence of one combination of keys into a verdict."""
 
-    def __init__(self, catalogue: Catalogue, tables: Mapping[str, Any], refinements: pl.DataFrame) -> None:
+    def __init__(
+        self, catalogue: Catalogue, tables: Mapping[str, Any], refinements: pl.DataFrame, inferences: Inferences
+    ) -> None:
         self.catalogue = catalogue
+        self.inferences = inferences
         self.weights: dict[str, float] = tables["protocol"]
         self.shares: dict[str, float] = tables["application"]
         self.ceiling: float = tables["fusion"]["ceiling"]
@@ -108,16 +113,33 @@ class Judge:
         elif key["server_app"] is not None:
             share = self.shares["server_name"]
             applications.append(Evidence(key["server_app"], "server_name", str(key["server_by"]), share))
-        network = key["resp_network"] or key["orig_network"]
-        if network is not None:
-            applications.append(Evidence(network, "network", network, self.shares["network"]))
+        applications += self._by_network(key)
         applications.sort(key=lambda item: -item.weight)
+        inferred = self._inferred(key)
+        if inferred is not None and inferred.protocol is not None and key["resp_network"] is not None:
+            what = f"{key['resp_network']}:{key['resp_port']}"
+            protocols.append(Evidence(inferred.protocol, "network", what, self.weights["network"]))
         for found in applications:
             application = self.catalogue.applications.get(found.claim)
             if application is not None and application.protocol is not None:
                 weight = self.weights["application"]
                 protocols.append(Evidence(application.protocol, "application", found.claim, weight))
         return sorted(protocols, key=lambda item: -item.weight), applications
+
+    def _inferred(self, key: Key) -> Inference | None:
+        """What the responder port stands for in the network where the responder lies."""
+        return self.inferences.find(key["resp_network"], key["proto"], key["resp_port"])
+
+    def _by_network(self, key: Key) -> Iterator[Evidence]:
+        """Which application the responder's network, and the port in it, speak for."""
+        network = key["resp_network"] or key["orig_network"]
+        inferred = self._inferred(key)
+        if inferred is not None and inferred.application is not None:
+            source = "port" if key["resp_network"] is None else "network"
+            what = "/".join(str(part) for part in (network, key["resp_port"]) if part)
+            yield Evidence(inferred.application, source, what, self.shares[f"{source}_use"])
+        elif network is not None:
+            yield Evidence(network, "network", network, self.shares["network"])
 
     def _observed(self, key: Key) -> Iterator[Evidence]:
         """What was seen in the flow's own payload."""
@@ -156,7 +178,7 @@ class Judge:
         asserted = key["resp_asserts"]
         chosen, confidence = self.fuse(protocols)
         if chosen is not None and not self._carries_any(chosen):
-            applications = [item for item in applications if item.source != "network"]
+            applications = [item for item in applications if item.source != "network" or item.what != item.claim]
         application = applications[0].claim if applications else None
         evidence = [str(item) for item in (*protocols, *applications)] or None
         observed = {item.claim for item in protocols if item.source in OBSERVED}
@@ -200,9 +222,14 @@ def _split(names: str | None) -> list[str]:
     return [name for name in names.split(",") if not name.startswith("-")] if names else []
 
 
+def judge_of(resources: Resources) -> Judge:
+    """The judge of a run, with its tables."""
+    return Judge(load(resources), resources.toml(TABLE), resources.csv(REFINEMENTS), inferences.load(resources))
+
+
 def prepare(resources: Resources) -> Work:
     """Load catalogue and strengths; the work judges each combination once."""
-    judge = Judge(load(resources), resources.toml(TABLE), resources.csv(REFINEMENTS))
+    judge = judge_of(resources)
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
         rows = [judge.verdict(key) for key in keys.iter_rows(named=True)]
@@ -225,7 +252,7 @@ ENRICHER = Enricher(
 def strength(resources: Resources, source: str) -> float | None:
     """A source's typical strength as a person is shown it: how often it alone is right; None for an unknown source."""
     table = resources.toml(TABLE)
-    if source in table["application"] and source != "port":
+    if source in table["application"]:
         return float(table["application"][source])
     weights = table["protocol"]
     weight = next((weights[name] for name in (source, f"{source}.open", f"{source}.system.open") if name in weights), None)
