@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
+import polars as pl
+import re2
+
+from enrich import domain_lists
+from enrich.domain_lists import Rule
 from enrich.errors import TableError
+from enrich.fingerprints import Matcher
 from enrich.model import Resources
 from enrich.names import Suffixes
 from enrich.tables import read_toml
 
 FOLDER = "applications"
+MAX_TEXT = 2048  # characters of a text that are searched: no program says who it is behind them
+
+
+class Spoken(NamedTuple):
+    """What an ALPN name stands for: a protocol, an application, or an application with the protocol it speaks."""
+
+    protocol: str | None
+    application: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +38,7 @@ class Protocol:
     category: str
     aliases: tuple[str, ...]
     ports: tuple[tuple[int, int, str], ...]
+    alpn: tuple[str, ...]
     carrier: bool
     obsolete: str | None
 
@@ -32,8 +49,10 @@ class Application:
 
     name: str
     category: str
+    aliases: tuple[str, ...]
     domains: tuple[str, ...]
     keywords: tuple[str, ...]
+    patterns: tuple[str, ...]
     user_agents: tuple[str, ...]
     alpn: tuple[str, ...]
     protocol: str | None
@@ -43,7 +62,13 @@ class Application:
 class Catalogue:
     """All protocols and applications, and the ways to find one."""
 
-    def __init__(self, protocols: list[Protocol], applications: list[Application]) -> None:
+    def __init__(
+        self,
+        protocols: Sequence[Protocol],
+        applications: Sequence[Application],
+        lists: Sequence[tuple[str, Sequence[Rule]]] = (),
+    ) -> None:
+        """``lists``: more rules for host names (:mod:`enrich.domain_lists`), each for an application or a new name."""
         self.protocols = {protocol.name: protocol for protocol in protocols}
         self.applications = {application.name: application for application in applications}
         self.by_alias = {protocol.name: protocol.name for protocol in protocols}
@@ -55,21 +80,63 @@ class Catalogue:
             for first, last, transport in protocol.ports:
                 for port in range(first, last + 1):
                     self.by_port.setdefault((port, transport), protocol.name)
-        self.by_domain = Suffixes(
-            (domain, application.name) for application in applications for domain in application.domains
+        self.by_alpn: dict[str, Spoken] = {}
+        for application in applications:
+            for alpn in application.alpn:
+                self.by_alpn.setdefault(alpn, Spoken(application.protocol, application.name))
+        for protocol in protocols:
+            for alpn in protocol.alpn:
+                self.by_alpn.setdefault(alpn, Spoken(protocol.name, None))
+        self._agents = Patterns(
+            (pattern, application.name, pattern) for application in applications for pattern in application.user_agents
         )
-        self.keywords = [(word, application.name) for application in applications for word in application.keywords]
+        self._name_by_sight = {
+            _by_sight(name): application.name
+            for application in reversed(applications)
+            for name in (*application.aliases, application.name)
+        }
+        laid_over = [(self._canonical_application(name), rules) for name, rules in lists]
+        self.by_domain = Suffixes(
+            chain(
+                ((domain, known.name) for known in applications for domain in known.domains),
+                ((rule.value, name) for name, rules in laid_over for rule in rules if rule.kind == "domain"),
+            )
+        )
+        others = [(rule, name) for name, rules in laid_over for rule in rules if rule.kind != "domain"]
+        self.by_name = {rule.value: name for rule, name in reversed(others) if rule.kind == "full"}
+        self._words = Patterns(
+            chain(
+                ((re2.escape(word), known.name, word) for known in applications for word in known.keywords),
+                ((pattern, known.name, pattern) for known in applications for pattern in known.patterns),
+                ((re2.escape(rule.value), name, rule.value) for rule, name in others if rule.kind == "keyword"),
+                ((rule.value, name, rule.value) for rule, name in others if rule.kind == "regexp"),
+            )
+        )
 
     def canonical(self, alias: str) -> str | None:
         """The protocol that Zeek, Suricata or IANA calls so."""
         return self.by_alias.get(alias)
 
     def application_of(self, name: str) -> tuple[str, str] | None:
-        """The application that a folded host name belongs to, with the suffix or keyword that says so."""
+        """The application that a folded host name belongs to, with the name, suffix or words that say so.
+
+        A rule for the very name comes first, then the longest suffix, then keywords and patterns.
+        """
+        if name in self.by_name:
+            return self.by_name[name], name
         found = self.by_domain.find(name)
-        if found is not None:
-            return found[1], found[0]
-        return next(((application, word) for word, application in self.keywords if word in name), None)
+        return (found[1], found[0]) if found is not None else self._words.find(name)
+
+    def application_of_agent(self, user_agent: str) -> str | None:
+        """The application that sends this User-Agent."""
+        found = self._agents.find(user_agent)
+        return None if found is None else found[0]
+
+    def agents_many(self, user_agents: pl.Series) -> pl.Series:
+        """The application of each User-Agent, as strings; each distinct one is looked up once."""
+        distinct = user_agents.unique().drop_nulls()
+        found = {text: self.application_of_agent(text) for text in distinct}
+        return user_agents.replace_strict(found, default=None, return_dtype=pl.String)
 
     def category(self, protocol: str | None, application: str | None) -> str | None:
         """The category of a verdict: the application's, else the protocol's."""
@@ -78,6 +145,34 @@ class Catalogue:
         if application in self.protocols:
             return self.protocols[application].category
         return self.protocols[protocol].category if protocol in self.protocols else None
+
+    def _canonical_application(self, name: str) -> str:
+        """Our name for what a domain list calls so, else its own name as we write names."""
+        return self._name_by_sight.get(_by_sight(name)) or re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+class Patterns:
+    """RE2 patterns searched all at once; the first that is found gives its application."""
+
+    def __init__(self, entries: Iterable[tuple[str, str, str]]) -> None:
+        """``entries``: pattern, application, and how the pattern is shown. Raises TableError for what is not RE2."""
+        self._entries = list(entries)
+        try:
+            self._matcher = Matcher([pattern for pattern, _, _ in self._entries])
+        except ValueError as error:
+            position, _, reason = str(error).partition(": ")
+            pattern, application, _ = self._entries[int(position)]
+            raise TableError(f"{application}: {pattern}: {reason}") from error
+
+    def find(self, text: str) -> tuple[str, str] | None:
+        """The application of the first pattern that is found in a text, and that pattern."""
+        position = self._matcher.first(text[:MAX_TEXT].encode("utf-8", "replace"))
+        return None if position is None else self._entries[position][1:]
+
+
+def _by_sight(name: str) -> str:
+    """Names that differ only in case and in signs between words are the same to a reader."""
+    return re.sub("[^a-z0-9]+", "", name.lower())
 
 
 def load(resources: Resources) -> Catalogue:
@@ -98,7 +193,7 @@ def _load(resources: Resources) -> Catalogue:
                 applications.setdefault(application.name, application)
         except (KeyError, TypeError, ValueError) as error:
             raise TableError(f"{path}: {error!r}: every entry needs name, category and examples") from error
-    return Catalogue(list(protocols.values()), list(applications.values()))
+    return Catalogue(list(protocols.values()), list(applications.values()), domain_lists.load(resources))
 
 
 def _protocol(entry: dict[str, Any]) -> Protocol:
@@ -107,6 +202,7 @@ def _protocol(entry: dict[str, Any]) -> Protocol:
         category=entry["category"],
         aliases=tuple(entry.get("aliases", ())),
         ports=tuple(_ports(entry.get("ports", ()))),
+        alpn=tuple(entry.get("alpn", ())),
         carrier=entry.get("carrier", False),
         obsolete=entry.get("obsolete"),
     )
@@ -123,8 +219,10 @@ def _application(entry: dict[str, Any]) -> Application:
     return Application(
         name=entry["name"],
         category=entry["category"],
+        aliases=tuple(entry.get("aliases", ())),
         domains=tuple(entry.get("domains", ())),
         keywords=tuple(entry.get("keywords", ())),
+        patterns=tuple(entry.get("patterns", ())),
         user_agents=tuple(entry.get("user_agents", ())),
         alpn=tuple(entry.get("alpn", ())),
         protocol=entry.get("protocol"),

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
-from enrich import applications, fingerprints, networks
+from enrich import applications, fingerprints, inferences, networks
 from enrich.enrichers import sites
 from enrich.enrichers.ports import CARE
 from enrich.errors import TableError
+from enrich.inferences import Inferences
 from enrich.names import host_name
 from enrich.prefixes import Prefixes
 from enrich.services import IN_USE, REGISTRY, expand
@@ -39,7 +40,7 @@ def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None
     for name in chosen:
         yield _checked(name, lambda name=name: _check(name, tables))  # type: ignore[misc]
     if not names:
-        for folder in ("sites", applications.FOLDER, networks.FOLDER, IN_USE, REGISTRY, CARE):
+        for folder in ("sites", applications.FOLDER, networks.FOLDER, inferences.TABLE, IN_USE, REGISTRY, CARE):
             for path in tables.overlays(folder):
                 yield _checked(str(path), lambda path=path: _check_own(path))  # type: ignore[misc]
     if recog is not None:
@@ -71,6 +72,8 @@ def _check(name: str, tables: Tables) -> str:
         found = f"{expand(read_csv(path), name).height:,} ports"
     elif folder == applications.FOLDER:
         found = _check_applications(path, tables)
+    elif name == inferences.TABLE:
+        Inferences(read_csv(path).select(inferences.COLUMNS).iter_rows())
     elif folder in VALUE_OF_PREFIX:
         Prefixes(read_csv(path).select("prefix", VALUE_OF_PREFIX[folder]).iter_rows())
     return f"{found}; {source.date}"
@@ -101,12 +104,13 @@ def _check_applications(path: Path, tables: Tables) -> str:
     catalogue = applications.load(tables)
     entries = read_toml(path).get("application", [])
     for entry in entries:
-        if not entry.get("examples"):
+        if entry.keys() & {"domains", "keywords", "patterns", "user_agents"} and not entry.get("examples"):
             raise TableError(f"{path}: {entry['name']}: has no example")
-        for example in entry["examples"]:
+        for example in entry.get("examples", ()):
             if example.startswith("ua:"):
-                continue
-            found = catalogue.application_of(host_name(example) or "")
-            if found is None or found[0] != entry["name"]:
+                found = catalogue.application_of_agent(example.removeprefix("ua:"))
+            else:
+                found, _ = catalogue.application_of(host_name(example) or "") or (None, None)
+            if found != entry["name"]:
                 raise TableError(f"{path}: {entry['name']}: example {example!r} gives {found}")
     return f"{len(read_toml(path).get('protocol', []))} protocols, {len(entries)} applications"

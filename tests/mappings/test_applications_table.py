@@ -25,12 +25,14 @@ CATEGORIES = set(  # the closed vocabulary of `app.category`
         """,
     )
 )
-PROTOCOL_KEYS = {"name", "category", "aliases", "ports", "carrier", "obsolete"}
+PROTOCOL_KEYS = {"name", "category", "aliases", "ports", "alpn", "carrier", "obsolete"}
 APPLICATION_KEYS = {
     "name",
     "category",
+    "aliases",
     "domains",
     "keywords",
+    "patterns",
     "user_agents",
     "alpn",
     "protocol",
@@ -75,10 +77,15 @@ def owner(host: str) -> str | None:
 
 
 def applications_of_host(host: str) -> set[str]:
-    """The owner of the host name, else every application with a keyword in it; a good table names one."""
+    """The owner of the host name, else every application with a keyword or pattern in it; a good table names one."""
     if name := owner(host):
         return {name}
-    return {entry["name"] for entry in APPLICATIONS if any(word in host for word in entry.get("keywords", []))}
+    return {
+        entry["name"]
+        for entry in APPLICATIONS
+        if any(word in host for word in entry.get("keywords", []))
+        or any(re2.search(pattern, host) for pattern in entry.get("patterns", []))
+    }
 
 
 def applications_of_user_agent(user_agent: str) -> set[str]:
@@ -163,8 +170,15 @@ def test_well_known_ports_assert_what_everybody_expects() -> None:
 
 
 def test_application_names_and_domains_are_unique() -> None:
-    assert not repeated([entry["name"].replace("_", "") for entry in APPLICATIONS])
+    names = [name for entry in APPLICATIONS for name in (entry["name"], *entry.get("aliases", []))]
+    assert not repeated([re.sub(r"[^a-z0-9]", "", name) for name in names])
     assert not repeated([domain for entry in APPLICATIONS for domain in entry.get("domains", [])])
+
+
+def test_a_negotiated_name_stands_for_one_thing() -> None:
+    """ALPN names are case-sensitive octets, and none is another's but for its case (RFC 7301)."""
+    names = [name for entry in (*PROTOCOLS, *APPLICATIONS) for name in entry.get("alpn", [])]
+    assert not repeated([name.lower() for name in names])
 
 
 def test_domains_are_host_names_and_each_is_needed() -> None:
@@ -202,7 +216,7 @@ def test_every_kind_of_evidence_has_its_example() -> None:
         agents = [example for example in entry.get("examples", []) if example.startswith("ua:")]
         hosts = [example for example in entry.get("examples", []) if not example.startswith("ua:")]
         assert bool(agents) == bool(entry.get("user_agents")), entry["name"]
-        assert bool(hosts) == bool(entry.get("domains") or entry.get("keywords")), entry["name"]
+        assert bool(hosts) == bool(entry.keys() & {"domains", "keywords", "patterns"}), entry["name"]
 
 
 def test_user_agents_are_linear_time_patterns_that_do_not_match_everything() -> None:
@@ -211,3 +225,12 @@ def test_user_agents_are_linear_time_patterns_that_do_not_match_everything() -> 
             compiled = re2.compile(pattern)
             assert not compiled.search(""), (entry["name"], pattern)
             assert not compiled.search(PLAIN_BROWSER), (entry["name"], pattern)
+
+
+def test_patterns_of_host_names_match_no_name_that_people_chose() -> None:
+    chosen = [*DOMAINS, *(f"www.{domain}" for domain in DOMAINS)]
+    chosen += ["www.just24x7.com", "www.ip2location.com", "www.look4blog.com", "www.facebook.com", "www.4shared.com"]
+    for entry in APPLICATIONS:
+        for pattern in entry.get("patterns", []):
+            compiled = re2.compile(pattern)
+            assert [name for name in chosen if compiled.search(name)] == [], (entry["name"], pattern)
