@@ -41,7 +41,7 @@ APPLICATION_KEYS = {
 PLAIN_BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0"
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9_]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
-PORT = re.compile(r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?/(tcp|udp|sctp)")
+PORT = re.compile(r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?/(?P<transport>tcp|udp|sctp)")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -167,6 +167,24 @@ def test_well_known_ports_assert_what_everybody_expects() -> None:
         "3389/tcp": "rdp",
     }.items():
         assert claims[port] == name
+
+
+def test_every_service_in_use_asserts_a_protocol() -> None:
+    """By a port that a protocol claims, or by a name that is a protocol's."""
+    names = {name for entry in PROTOCOLS for name in (entry["name"], *entry.get("aliases", []))}
+    claims = {
+        (port, match["transport"])
+        for entry in PROTOCOLS
+        for claim in entry.get("ports", [])
+        if (match := PORT.fullmatch(claim))
+        for port in range(int(match["first"]), int(match["last"] or match["first"]) + 1)
+    }
+    path = TABLES[0].parents[1] / "ports" / "in_use.csv"
+    lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
+    for row in csv.DictReader(lines):
+        ports = range(int(row["port"]), int(row["last_port"] or row["port"]) + 1)
+        missing = {(port, row["transport"]) for port in ports} - claims
+        assert row["name"] in names or not missing, (row["name"], sorted(missing))
 
 
 def test_application_names_and_domains_are_unique() -> None:
