@@ -79,6 +79,8 @@ class Engine:
 
     def _apply(self, enricher: Enricher, use: Use, keys: pl.DataFrame) -> Added:
         names = tuple(use.prefix + name for name in enricher.adds)
+        if enricher.narrow is not None:
+            keys = enricher.narrow(keys)
         if enricher.name not in self._works:
             self._works[enricher.name] = enricher.prepare(self.tables)
         if not enricher.distinct:

@@ -85,6 +85,8 @@ class Enricher:
     uses: tuple[Use, ...]
     prepare: Callable[[Resources], Work]
     tables: tuple[str, ...] = ()
+    narrow: Callable[[pl.DataFrame], pl.DataFrame] | None = None
+    """Blanks in the key columns, whole columns at a time, what the work will not look at: fewer distinct keys."""
     distinct: bool = True
     """False for keys of which nearly every row has its own: the work then gets the rows as they are."""
 

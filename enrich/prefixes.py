@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from socket import AF_INET6, inet_pton
 
 import numpy as np
 import polars as pl
 
 from enrich.errors import TableError
 
+_MAPPED = bytes(10) + b"\xff\xff"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -56,15 +58,13 @@ class Prefixes:
 
     def _six(self, text: str) -> str | None:
         try:
-            address = ipaddress.ip_address(text.partition("%")[0])
-        except ValueError:
+            packed = inet_pton(AF_INET6, text.partition("%")[0])
+        except (OSError, ValueError):
             return None
-        if isinstance(address, ipaddress.IPv4Address):
-            return None
-        if address.ipv4_mapped is not None:
-            value: str | None = self.of(pl.Series([str(address.ipv4_mapped)]))[0]
-            return value
-        return self._six_values[bisect_right(self._six_edges, int(address)) - 1]
+        if packed.startswith(_MAPPED):
+            at = np.searchsorted(self._edges, int.from_bytes(packed[12:]), side="right") - 1
+            return self._values[int(at)]
+        return self._six_values[bisect_right(self._six_edges, int.from_bytes(packed)) - 1]
 
 
 def _pieces(networks: Sequence[tuple[Network, str]], default: str | None) -> Iterator[tuple[int, str | None]]:

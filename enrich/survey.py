@@ -332,20 +332,11 @@ class Survey:
                 "resp.name_source": pl.Series(source).replace_strict(labels, return_dtype=pl.String),
                 "_seen": seen,
                 "_server": server,
-                "_server_address": _address_if_needed(frame, seen),
+                "_server_address": frame["id.resp_h"].cast(pl.String) if "id.resp_h" in frame.columns else null,
                 "_state": _state(frame),
                 "_server_name": server_name,
             }
         )
-
-
-def _address_if_needed(frame: pl.DataFrame, seen: pl.Series) -> pl.Series:
-    """The responder's address for flows whose own payload says nothing: only their evidence has to name the server."""
-    if "id.resp_h" not in frame.columns:
-        return seen.set(seen.is_not_null(), None)
-    service = frame["service"] if "service" in frame.columns else seen.new_from_index(0, 0)
-    known = seen.is_not_null() | (service.is_not_null() if service.len() else False)
-    return frame["id.resp_h"].cast(pl.String).set(known, None)
 
 
 _NEVER_OPENED = ("S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR")

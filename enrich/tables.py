@@ -159,7 +159,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 def provenance(path: Path) -> Source:
     """Return the source, licence and date that a table names. Raises TableError if one is missing."""
     if path.suffix == ".toml":
-        found = {key: str(value) for key, value in read_toml(path).get("table", {}).items()}
+        # The head alone: a table may be long, and this is read of all of them at the end of every run.
+        head = re.split(r"^\[(?!table\])", path.read_text("utf-8"), maxsplit=1, flags=re.MULTILINE)[0]
+        found = {key: str(value) for key, value in tomllib.loads(head).get("table", {}).items()}
     else:
         head = path.read_text("utf-8").splitlines()[:40]
         pairs = (re.match(r"# (source|licence|date): *(.+)", line) for line in head)

@@ -222,6 +222,30 @@ def _split(names: str | None) -> list[str]:
     return [name for name in names.split(",") if not name.startswith("-")] if names else []
 
 
+def narrow(keys: pl.DataFrame) -> pl.DataFrame:
+    """Blank what cannot matter, so that flows that are judged alike share a key."""
+    column = pl.col
+    own = column("seen").is_not_null() | column("service").is_not_null()
+    server = column("server").is_not_null() & ~own
+    port = server | column("resp_asserts").is_not_null() | column("resp_network").is_not_null()
+    named = column("name_app").is_not_null()
+
+    def kept(name: str, condition: pl.Expr) -> pl.Expr:
+        return pl.when(condition).then(column(name)).alias(name)
+
+    return keys.with_columns(
+        kept("server", server),
+        kept("server_address", server),
+        kept("resp_port", port),
+        kept("port_service", column("resp_asserts").is_not_null()),
+        kept("orig_asserts", column("resp_asserts").is_null()),
+        kept("name_source", named),
+        kept("server_app", ~named),
+        kept("server_by", ~named),
+        kept("orig_network", column("resp_network").is_null()),
+    )
+
+
 def judge_of(resources: Resources) -> Judge:
     """The judge of a run, with its tables."""
     return Judge(load(resources), resources.toml(TABLE), resources.csv(REFINEMENTS), inferences.load(resources))
@@ -245,7 +269,8 @@ ENRICHER = Enricher(
     adds=ADDS,
     uses=(Use(("conn",), COLUMNS, "app."),),
     prepare=prepare,
-    tables=(TABLE, REFINEMENTS, "applications"),
+    narrow=narrow,
+    tables=(TABLE, REFINEMENTS, inferences.TABLE, "applications"),
 )
 
 

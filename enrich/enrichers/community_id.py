@@ -6,7 +6,7 @@ Nearly every flow has its own, so this is worked out in columns, not a value at 
 from __future__ import annotations
 
 import io
-import ipaddress
+from socket import AF_INET, AF_INET6, inet_pton
 
 import numpy as np
 import numpy.typing as npt
@@ -26,55 +26,46 @@ Bytes = npt.NDArray[np.uint8]
 
 def community_ids(flows: pl.DataFrame) -> pl.Series:
     """The ids of flows (proto, orig, orig_port, resp, resp_port); null where a flow has none."""
+    out = pl.Series("community_id", [None] * flows.height, pl.String)
     proto = flows["proto"].replace_strict(_PROTOCOLS, default=None, return_dtype=pl.UInt8)
-    orig, resp = _packed(flows["orig"]), _packed(flows["resp"])
-    usable = proto.is_not_null() & flows["orig_port"].is_not_null() & flows["resp_port"].is_not_null()
-    out = pl.Series("community_id", [None], pl.String).extend_constant(None, flows.height - 1) if flows.height else None
-    if out is None:
-        return pl.Series("community_id", [], pl.String)
+    ported = proto.is_not_null() & flows["orig_port"].is_not_null() & flows["resp_port"].is_not_null()
+    usable, number = ported.to_numpy(), proto.fill_null(0).to_numpy()
+    ports = [flows[name].fill_null(0).to_numpy() for name in ("orig_port", "resp_port")]
+    (orig, orig_width), (resp, resp_width) = _packed(flows["orig"]), _packed(flows["resp"])
     for width in (4, 16):
-        rows = (usable & (orig.struct.field("width") == width) & (resp.struct.field("width") == width)).arg_true()
-        if rows.len():
-            ends = (_matrix(part.gather(rows), width) for part in (orig, resp))
-            ports = (flows[name].gather(rows).to_numpy().astype(np.uint16) for name in ("orig_port", "resp_port"))
-            number = proto.gather(rows).to_numpy().copy()
-            out = out.scatter(rows, _texts(_hash(number, *ends, *ports)))
+        rows = np.flatnonzero(usable & (orig_width == width) & (resp_width == width))
+        if len(rows):
+            hashed = _hash(number[rows], orig[rows, :width], resp[rows, :width], *(port[rows] for port in ports))
+            out = out.scatter(rows, _texts(hashed))
     return out
 
 
-def _packed(addresses: pl.Series) -> pl.Series:
-    """Each address in network byte order as a struct of width and bytes; worked out once for each distinct one."""
-    distinct = addresses.drop_nulls().unique()
-    packed = [_pack(text) for text in distinct]
-    table = pl.DataFrame(
-        {"address": distinct, "width": pl.Series([len(p) for p in packed], dtype=pl.UInt8), "bytes": packed},
-        schema_overrides={"bytes": pl.Binary},
-    )
-    return (
-        addresses.to_frame("address").join(table, on="address", how="left", maintain_order="left")
-        .select(pl.struct("width", "bytes"))
-        .to_series()
-    )  # fmt: skip
+def _packed(addresses: pl.Series) -> tuple[Bytes, Bytes]:
+    """Each address in network byte order (rows x 16 bytes) and its width; worked out once for each distinct one."""
+    keys = addresses.to_frame("address")
+    distinct = keys.unique()
+    packed = [_pack(text) if text is not None else b"" for text in distinct["address"]]
+    table = np.frombuffer(b"".join(p.ljust(16, b"\0") for p in packed), dtype=np.uint8).reshape(-1, 16)
+    widths = np.array([len(p) for p in packed], dtype=np.uint8)
+    numbered = distinct.with_row_index("row")
+    joined = keys.join(numbered, on="address", how="left", nulls_equal=True, maintain_order="left")
+    rows = joined["row"].to_numpy()
+    return table[rows], widths[rows]
 
 
 def _pack(text: str) -> bytes:
     try:
-        return ipaddress.ip_address(text).packed
-    except ValueError:
+        return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except (OSError, ValueError):  # no address; a text with NUL
         return b""
-
-
-def _matrix(packed: pl.Series, width: int) -> Bytes:
-    joined = b"".join(packed.struct.field("bytes"))
-    return np.frombuffer(joined, dtype=np.uint8).reshape(-1, width)
 
 
 def _hash(
     number: Bytes, orig: Bytes, resp: Bytes, orig_port: npt.NDArray[np.uint16], resp_port: npt.NDArray[np.uint16]
 ) -> Bytes:
     width = orig.shape[1]
-    if width == 16:
-        number[number == 1] = _ICMP6
+    number = np.where((number == 1) & (width == 16), _ICMP6, number).astype(np.uint8)
+    resp_port = resp_port.copy()
     one_way = np.zeros(len(number), dtype=bool)
     for protocol, answers in ((1, _ANSWERS), (_ICMP6, _ANSWERS6)):
         icmp = np.flatnonzero(number == protocol)

@@ -16,7 +16,7 @@ from enrich.sources import rows
 from enrich.sources.lines import Chunk
 from enrich.sources.zeek_header import Schema, parse, runs
 from enrich.sources.zeek_types import column_type, element, scalar
-from enrich.sources.zeek_values import typed
+from enrich.sources.zeek_values import ESCAPE, typed
 
 Want = Callable[[str], frozenset[str] | None]
 
@@ -152,8 +152,9 @@ class _Rows:
         """The columns typed, and where (row, field) a value is not of its type."""
         out: list[pl.Series] = []
         wrong: list[tuple[int, str]] = []
+        marks = frozenset(mark for mark in (ESCAPE, self.schema.dialect.empty_field) if mark.encode() in data)
         for name in cells.columns:
-            values, bad = typed(cells[name], self.schema.types[name], self.schema.dialect, data)
+            values, bad = typed(cells[name], self.schema.types[name], self.schema.dialect, marks)
             out.append(values)
             if bad is not None:
                 wrong += [(row, name) for row in bad.arg_true()]
