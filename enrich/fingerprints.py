@@ -15,8 +15,9 @@ This module knows nothing of what the fields mean.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +30,77 @@ _ID = re2.compile(r"^[a-z0-9]+(?:-[a-z0-9]+)*$")
 _PLACEHOLDER = re2.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 
 
+Spans = list[tuple[int, int]]  # begin and end of the match and of each group, in bytes; (-1, -1) for none
+
+
 class Pattern:
     """One RE2 pattern, searched in UTF-8 bytes (four times faster than in `str`); groups come back as text."""
 
-    __slots__ = ("_compiled",)
+    __slots__ = ("_search", "names")
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, ignore_case: bool = False) -> None:
         """Compile `pattern`; raises ValueError when it is not RE2 syntax."""
         try:
-            self._compiled: Any = re2.compile(pattern.encode(), _options(ignore_case=False))
+            compiled = re2.compile(pattern.encode(), _options(ignore_case))
         except re2.error as error:
             raise ValueError(_reason(error)) from error
+        self._search = searcher(compiled)
+        named = sorted((index, name.decode()) for name, index in compiled.groupindex.items())
+        self.names: tuple[tuple[str, int], ...] = tuple((name, index) for index, name in named)
+
+    def found(self, text: bytes) -> bool:
+        """Whether anything matches."""
+        return self._search(text) is not None
 
     def groups(self, text: bytes) -> tuple[str, ...] | None:
         """All groups of the first match ("" for one that took no part), or None when nothing matches."""
-        return _groups(self._compiled, text)
+        spans = self._search(text)
+        if spans is None:
+            return None
+        return tuple([text[start:end].decode("utf-8", "replace") if start >= 0 else "" for start, end in spans[1:]])
 
     def first_group(self, text: bytes) -> tuple[str, int] | None:
         """Group 1 of the first match and the byte offset where it ends, or None when nothing matches."""
-        match = self._compiled.search(text)
-        if match is None:
+        spans = self._search(text)
+        if spans is None:
             return None
-        start, end = match.span(1)
-        return text[start:end].decode("utf-8", "replace"), int(end)
+        start, end = spans[1]
+        return text[start:end].decode("utf-8", "replace"), end
+
+    def captures(self, text: bytes) -> dict[str, str]:
+        """The named groups that took part in the first match, blanks trimmed, empty ones left out."""
+        if not self.names:
+            return {}
+        spans = self._search(text)
+        found: dict[str, str] = {}
+        for name, index in self.names if spans is not None else ():
+            start, end = spans[index]  # type: ignore[index]
+            if start < end and (value := text[start:end].decode("utf-8", "replace").strip()):
+                found[name] = value
+        return found
+
+
+def searcher(compiled: Any) -> Callable[[bytes], Spans | None]:
+    """A search that gives the spans of the first match of a compiled RE2 pattern, or None.
+
+    google-re2 wraps RE2 in an object that costs as much as the search itself; the RE2 inside it answers at once. That
+    one is no public name, so its absence only makes this slower.
+    """
+    inner = getattr(getattr(compiled, "_regexp", None), "Match", None)
+    anchor = getattr(getattr(re2, "_Anchor", None), "UNANCHORED", None)
+    if inner is None or anchor is None:
+        return partial(_public_search, compiled, compiled.groups)
+    return partial(_inner_search, inner, anchor)
+
+
+def _inner_search(inner: Callable[..., Spans], anchor: Any, text: bytes) -> Spans | None:
+    spans = inner(anchor, text, 0, len(text))
+    return spans if spans[0][0] >= 0 else None
+
+
+def _public_search(compiled: Any, count: int, text: bytes) -> Spans | None:
+    match = compiled.search(text)
+    return None if match is None else [match.span(group) for group in range(count + 1)]
 
 
 class Matcher:
@@ -62,24 +111,19 @@ class Matcher:
     is missing from the answer the patterns are tried one by one, which is slower and just as right.
     """
 
-    __slots__ = ("_groups", "_patterns", "_sentinel", "_set")
+    __slots__ = ("_patterns", "_sentinel", "_set")
 
     def __init__(self, patterns: Sequence[str], *, ignore_case: bool = False, set_memory: int = _SET_MEMORY) -> None:
         """Compile `patterns` (RE2 syntax); raises ValueError("<position>: <reason>") for one that does not compile."""
-        options = _options(ignore_case)
-        self._patterns: list[Any] = []
-        self._groups: list[tuple[tuple[str, int], ...]] = []
+        self._patterns: list[Pattern] = []
         for position, pattern in enumerate(patterns):
             try:
-                compiled = re2.compile(pattern.encode(), options)
-            except re2.error as error:
-                raise ValueError(f"{position}: {_reason(error)}") from error
-            self._patterns.append(compiled)
-            names = {name.decode(): index for name, index in compiled.groupindex.items()}
-            self._groups.append(tuple(sorted(names.items(), key=lambda item: item[1])))
-        set_options = _options(ignore_case)
-        set_options.max_mem = set_memory
-        self._set: Any = re2.Set.SearchSet(set_options)
+                self._patterns.append(Pattern(pattern, ignore_case=ignore_case))
+            except ValueError as error:
+                raise ValueError(f"{position}: {error}") from error
+        options = _options(ignore_case)
+        options.max_mem = set_memory
+        self._set: Any = re2.Set.SearchSet(options)
         for pattern in patterns:
             self._set.Add(pattern.encode())
         self._sentinel: int = self._set.Add(b"")
@@ -88,36 +132,17 @@ class Matcher:
         except re2.error:  # the budget does not even hold the program
             self._set = None
 
-    def group_names(self, position: int) -> tuple[str, ...]:
-        """The named groups of one pattern, in the order they open."""
-        return tuple(name for name, _ in self._groups[position])
+    def __getitem__(self, position: int) -> Pattern:
+        """One of the patterns."""
+        return self._patterns[position]
 
     def first(self, text: bytes) -> int | None:
         """The lowest position whose pattern is found in `text` (UTF-8), or None."""
         found = self._set.Match(text) if self._set is not None else None
         if not found or self._sentinel not in found:
-            return next((i for i, pattern in enumerate(self._patterns) if pattern.search(text) is not None), None)
+            return next((i for i, pattern in enumerate(self._patterns) if pattern.found(text)), None)
         lowest = min(found)
         return None if lowest == self._sentinel else int(lowest)
-
-    def groups(self, position: int, text: bytes) -> tuple[str, ...] | None:
-        """All groups of one pattern's first match, as `Pattern.groups` gives them."""
-        return _groups(self._patterns[position], text)
-
-    def captures(self, position: int, text: bytes) -> dict[str, str]:
-        """The named groups that took part in the match of one pattern, blanks trimmed, empty ones left out."""
-        groups = self._groups[position]
-        if not groups:
-            return {}
-        match = self._patterns[position].search(text)
-        if match is None:
-            return {}
-        found: dict[str, str] = {}
-        for name, index in groups:
-            start, end = match.span(index)
-            if start < end and (value := text[start:end].decode("utf-8", "replace").strip()):
-                found[name] = value
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +207,7 @@ class Fingerprints:
         except ValueError as error:
             position, _, reason = str(error).partition(": ")
             raise TableError(f"{name}: {self.rules[int(position)].id}: match: {reason}") from error
-        groups = [set(self._matcher.group_names(position)) for position in range(len(self.rules))]
+        groups = [{name for name, _ in self._matcher[position].names} for position in range(len(self.rules))]
         self._fields = frozenset(fields if fields is not None else _open_fields(self.rules, groups))
         for rule, names in zip(self.rules, groups, strict=True):
             self._validate(rule, names)
@@ -200,7 +225,7 @@ class Fingerprints:
             return None
         rule = self.rules[position]
         fields = dict(rule.constants)
-        captured = self._matcher.captures(position, encoded)
+        captured = self._matcher[position].captures(encoded)
         fields.update((name, value) for name, value in captured.items() if name in self._fields)
         for name, template in rule.templates.items():
             filled = template.fill(captured)
@@ -319,14 +344,6 @@ def _strings(where: str, value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise TableError(f"{where}: must be a table of strings")
     return dict(value)
-
-
-def _groups(compiled: Any, text: bytes) -> tuple[str, ...] | None:
-    match = compiled.search(text)
-    if match is None:
-        return None
-    spans = (match.span(group) for group in range(1, compiled.groups + 1))
-    return tuple(text[start:end].decode("utf-8", "replace") if start >= 0 else "" for start, end in spans)
 
 
 def _options(ignore_case: bool) -> Any:

@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.errors import TableError
-from enrich.fingerprints import Fingerprints, Matcher, Pattern, Template, load, table_name
+from enrich.fingerprints import Fingerprints, Matcher, Pattern, Template, load, searcher, table_name
 
 FIELDS = ("product", "version", "hardware")
 HEADER = '[table]\nsource = "test"\nlicence = "CC0"\ndate = "2026-01-01"\n'
@@ -179,9 +180,7 @@ def test_a_set_that_runs_out_while_it_searches_still_answers(monkeypatch: pytest
 
 @given(st.text(max_size=60))
 def test_captures_are_text_whatever_the_bytes(text: str) -> None:
-    matcher = Matcher([r"(?s)^(?P<first>.)(?P<rest>.*)$"])
-    encoded = text.encode("utf-8", "replace")
-    captured = matcher.captures(0, encoded)
+    captured = Pattern(r"(?s)^(?P<first>.)(?P<rest>.*)$").captures(text.encode("utf-8", "replace"))
     assert all(value and value == value.strip() for value in captured.values())
 
 
@@ -189,6 +188,19 @@ def test_a_group_that_takes_no_part_is_empty() -> None:
     assert Pattern("(x)?(y)").groups(b"y") == ("", "y")
     assert Pattern("(x)").groups(b"y") is None
     assert Pattern("(x)").first_group("éx".encode()) == ("x", 3)
+
+
+@given(TEXT)
+def test_the_public_search_finds_the_same(text: str) -> None:
+    """What is used where google-re2 hides the RE2 inside its patterns."""
+
+    class Hidden:
+        def __init__(self, compiled: object) -> None:
+            self.search, self.groups = compiled.search, compiled.groups  # type: ignore[attr-defined]
+
+    for pattern in PATTERNS:
+        compiled = re2.compile(pattern.encode())
+        assert searcher(Hidden(compiled))(text.encode()) == searcher(compiled)(text.encode())
 
 
 def test_case_can_be_ignored() -> None:

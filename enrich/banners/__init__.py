@@ -70,10 +70,12 @@ class Banners:
 
     def parse(self, service: str, value: str) -> Banner:
         """What one banner says. With or without its protocol's prefix; an unknown service gives an empty Banner."""
-        if not value or service not in self.services:
-            return _EMPTY
+        tables = self._rules.get(service)
+        if not tables:
+            if service not in self.services:
+                return _EMPTY
+            tables = self._load_rules(service)
         knowledge = self._knowledge or self._load_knowledge()
-        tables = self._rules.get(service) or self._load_rules(service)
         text, protocol = grammar.strip(service, value)
         ruled = tables[0].match(text)
         for table in tables[1:]:
@@ -161,6 +163,8 @@ def _check_vocabulary(where: str, constants: dict[str, str], knowledge: Knowledg
 
 def _printable(text: str) -> str:
     """Text of a banner without control characters: what is shown must not steer a terminal."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(text.split())

@@ -47,7 +47,7 @@ def strip(service: str, value: str) -> tuple[str, str]:
     if service == "ssh":
         if text.startswith("SSH-"):
             version, _, rest = text[4:].partition("-")
-            return rest.strip(), version
+            return rest.strip(), _protocol_version(version)
         return text, ""
     if service in _REPLY_CODES:
         return _strip_reply(text, _REPLY_CODES[service]), ""
@@ -60,8 +60,8 @@ def strip(service: str, value: str) -> tuple[str, str]:
             if text.startswith(prefix):
                 return text[len(prefix) :].strip(), ""
     elif service == "rfb":
-        version = text.removeprefix("RFB ")[:7]
-        return f"RFB {version}", version
+        version = _protocol_version(text.removeprefix("RFB "))
+        return (f"RFB {version}" if version else text), version
     elif service == "irc":
         return _strip_numeric(text), ""
     elif service in ("http_server", "sip", "rtsp"):
@@ -69,6 +69,12 @@ def strip(service: str, value: str) -> tuple[str, str]:
         if head.casefold() in _HEADERS:
             return rest.strip(), ""
     return text, ""
+
+
+def _protocol_version(text: str) -> str:
+    """`text` if it is a number like `2.0` or `003.008`, else ""."""
+    major, _, minor = text.partition(".")
+    return text if len(text) <= 7 and major.isdecimal() and minor.isdecimal() and text.isascii() else ""
 
 
 def _strip_reply(text: str, codes: tuple[str, ...]) -> str:
@@ -137,8 +143,9 @@ _FILLERS = (
 )
 _FILLER = "|".join(_FILLERS.split())
 _NUMBER = r"v?(\d\w*(?:[.\-]\w+)*)"
-_AFTER_NAME = Pattern(rf"(?i)^[\s/_:,(\[-]*(?:(?:{_FILLER})\b[\s/_:.,(-]*){{0,6}}{_NUMBER}")
-_LATER_VERSION = Pattern(r"(?i)^[^\n;<@]{0,60}?\b(?:version|release|ver\.?|v)[ :]*(\d+(?:\.\w+)*)")
+_AT_ONCE = rf"[\s/_:,(\[-]*(?:(?:{_FILLER})\b[\s/_:.,(-]*){{0,6}}{_NUMBER}"
+_ANNOUNCED = r"[^\n;<@]{0,60}?\b(?:version|release|ver\.?|v)[ :]*(\d+(?:\.\w+)*)"
+_AFTER_NAME = Pattern(rf"(?i)^(?:{_AT_ONCE}|{_ANNOUNCED})")
 _UNKNOWN_NAME = Pattern(
     r"(?:^|[\s(\[])([A-Z][\w+&'-]*(?:[ .][A-Z][\w+&'-]*){0,3})"
     r"(?:[/_]v?| v| |,? [Vv]ers?(?:ion)?[:.]? ?|[ -]\(?[Vv]ers?(?:ion)?[:.]? ?)(\d+(?:\.\w+)+(?:-\w+)*)(?:[\s;,)\]]|$)"
@@ -183,8 +190,8 @@ def _greeting(reading: _Reading) -> dict[str, str]:
 
 def _version_after(rest: bytes) -> str:
     """The version that follows a product's name: at once, after words that only say what it is, or announced."""
-    found = _AFTER_NAME.groups(rest) or _LATER_VERSION.groups(rest)
-    return found[0] if found is not None else ""
+    found = _AFTER_NAME.groups(rest)
+    return found[0] or found[1] if found is not None else ""
 
 
 def _capability(text: str) -> str:
@@ -214,25 +221,33 @@ def _is_domain(word: str) -> bool:
 
 _SSH_SOFTWARE = Pattern(r"^([A-Za-z][\w.+ -]*?)[_/ -]+[vVrR]?(\d[^\s,]*)")
 _SSH_LEADING_VERSION = Pattern(r"^v?(\d[\d.]*\w*)[_ ]+(?:\w+:? )*?([A-Za-z].*)$")
-_SSH_PACKAGE = Pattern(r"(?i)^(Debian|Ubuntu|Raspbian)[-_ ](\S+)")
-_DEBIAN_RELEASE = Pattern(r"[+~]deb(\d+)u\d+")
+_DISTRIBUTIONS = ("Debian", "Ubuntu", "Raspbian")
 
 
 def _ssh(reading: _Reading) -> dict[str, str]:
     text = reading.text
     encoded = text.encode("utf-8", "replace")
     fields = {} if reading.named else _ssh_software(text, encoded, reading.knowledge)
-    _, _, comment = text.partition(" ")
-    packaged = _SSH_PACKAGE.groups(comment.encode("utf-8", "replace")) if comment else None
-    if packaged is not None:
-        fields["os"] = "Ubuntu" if "ubuntu" in packaged[1].casefold() else packaged[0]
-        fields["package"] = packaged[1]
-        release = _DEBIAN_RELEASE.groups(packaged[1].encode("utf-8", "replace"))
-        if release is not None and fields["os"] != "Ubuntu":
-            fields["os_version"] = release[0]
-    else:
+    comment = text.partition(" ")[2]
+    for distribution in _DISTRIBUTIONS:
+        if comment.startswith(distribution):
+            package = comment[len(distribution) :].lstrip("-_ ").partition(" ")[0]
+            fields["os"] = "Ubuntu" if "ubuntu" in package.casefold() else distribution
+            fields["package"] = package
+            release = debian_release(package)
+            if release and fields["os"] != "Ubuntu":
+                fields["os_version"] = release
+            return fields
+    if comment or not reading.named:
         reading.find_system(encoded, fields)
     return fields
+
+
+def debian_release(package: str) -> str:
+    """The release in the revision of a Debian package (`2+deb12u3` is Debian 12), or ""."""
+    before, mark, after = package.rpartition("deb")
+    number, updated, _ = after.partition("u")
+    return number if mark and before[-1:] in ("+", "~") and updated and number.isdecimal() else ""
 
 
 def _ssh_software(text: str, encoded: bytes, knowledge: Knowledge) -> dict[str, str]:
@@ -267,9 +282,9 @@ def _mysql(reading: _Reading) -> dict[str, str]:
     named = None if reading.named else reading.knowledge.finder("mysql").find(encoded)
     if named is not None:
         fields["product"] = named[0]
-    release = _DEBIAN_RELEASE.groups(encoded)
-    if release is not None:
-        fields["os"], fields["os_version"] = "Debian", release[0]
+    release = debian_release(found[1])
+    if release:
+        fields["os"], fields["os_version"] = "Debian", release
     else:
         reading.find_system(found[1].encode("utf-8", "replace"), fields)
     return fields

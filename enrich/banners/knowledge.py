@@ -25,7 +25,7 @@ from enrich.errors import TableError
 from enrich.fingerprints import Pattern, table_name
 
 T = TypeVar("T")
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-*")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 Fields = dict[str, str]
 
 
@@ -218,14 +218,14 @@ def cpe(name: str, version: str) -> str:
 
     OpenSSH's portable releases (`9.2p1`) have their `p1` in the update field, and patches (`_hpn13v11`) have no place.
     """
-    words = version.casefold().replace("_", " ").split()
-    number, update = words[0] if words else "*", "*"
+    number, update = version.casefold(), "*"
+    if not _PLAIN.issuperset(number):
+        words = number.replace("_", " ").split()
+        number = "".join(c if c in _PLAIN else "\\" + c for c in words[0]) if words else ""
     if name == "a:openbsd:openssh" and "p" in number:
         number, _, patch = number.partition("p")
         update = "p" + patch
-    if not _PLAIN.issuperset(number):
-        number = "".join(c if c in _PLAIN else "\\" + c for c in number)
-    return f"cpe:2.3:{name}:{number}:{update}:*:*:*:*:*:*"
+    return f"cpe:2.3:{name}:{number or '*'}:{update}:*:*:*:*:*:*"
 
 
 def _longest_prefix(table: dict[str, T], dotted: str) -> T | None:

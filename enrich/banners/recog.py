@@ -77,7 +77,7 @@ class RecogFile:
         """Recog's fields (`service.product`, `os.version`, …) of the first fingerprint that matches, or None."""
         encoded = text.encode("utf-8", "replace")
         position = self._matcher.first(encoded)
-        groups = None if position is None else self._matcher.groups(position, encoded)
+        groups = None if position is None else self._matcher[position].groups(encoded)
         return None if position is None or groups is None else self._fields(self.fingerprints[position], groups)
 
     def _fields(self, fingerprint: Fingerprint, groups: tuple[str, ...]) -> Fields:
@@ -105,7 +105,7 @@ class RecogFile:
         return _report(self.name, len(self.fingerprints) + len(self.not_run), count, self.not_run, failures)
 
     def _failure(self, position: int, example: Example) -> str:
-        groups = self._matcher.groups(position, example.text.encode("utf-8", "replace"))
+        groups = self._matcher[position].groups(example.text.encode("utf-8", "replace"))
         if groups is None:
             return f"{example.text[:60]!r} is not matched"
         fields = self._fields(self.fingerprints[position], groups)

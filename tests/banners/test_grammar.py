@@ -17,6 +17,8 @@ KNOWLEDGE = Knowledge(Path(__file__).parents[2] / "mappings" / "banners")
         ("ssh", "SSH-2.0-OpenSSH_9.2p1\r\n", ("OpenSSH_9.2p1", "2.0")),
         ("ssh", "SSH-1.99-Cisco-1.25", ("Cisco-1.25", "1.99")),
         ("ssh", "OpenSSH_9.2p1", ("OpenSSH_9.2p1", "")),
+        ("ssh", "SSH-\x1b[31m-OpenSSH_9.2p1", ("OpenSSH_9.2p1", "")),
+        ("rfb", "003.889  x", ("003.889  x", "")),
         ("smtp", "220 mx ESMTP", ("mx ESMTP", "")),
         ("smtp", "220-mx ESMTP Exim 4.96\r\n220-no spam\r\n220 please", ("mx ESMTP Exim 4.96\nno spam\nplease", "")),
         ("smtp", "220", ("", "")),
