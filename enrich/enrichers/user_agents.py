@@ -62,8 +62,9 @@ NUMBERS = ("nt", "bits", "darwin", "apt", "apt_ubuntu", "api")
 # What a rule may fill: a column; a number; the architecture behind a Darwin kernel; a distribution that stands for the
 # system if SYSTEMS knows it; and `mobile = "no"` for what runs a telephone's system and is none.
 FIELDS = (*ADDS, *NUMBERS, "arch", "distribution", "mobile")
-LIMIT = 2048
-"""Characters of a User-Agent that are looked at; real ones stay below a thousand."""
+LIMIT = 1024
+"""Characters of a User-Agent that are looked at: real ones are shorter, and beyond them some of ua-parser's patterns
+leave the regular expression engine's fast path."""
 
 FORMAL = frozenset({"too long", "control characters", "unbalanced parentheses"})
 """Oddities of form: they do not make a browser's claim unbelievable."""
@@ -74,6 +75,7 @@ NO_DEVICES = frozenset(
 """What ua-parser answers in place of a device."""
 
 _DEVICE_END = re.compile(r" Build/|;| AppleWebKit")
+_ANDROID = re.compile(r"(?:^|[(; ])Android[ /](\d{1,3}(?:\.\d{1,3}){0,3})")
 _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})*")
 _WORD = re.compile(r"[A-Za-z0-9_+=-]+")
 
@@ -144,21 +146,22 @@ class UserAgents:
         self._unreleased = set(systems.filter(pl.col("release") == "no")["name"])
 
     def parse(self, text: str | None) -> Agent:
-        """What a User-Agent says. Never raises; takes time linear in the first LIMIT characters."""
+        """What a User-Agent says, in printable characters. Never raises; takes time linear in its first LIMIT ones."""
         if text is None:
             return Agent()
-        short = text[:LIMIT]
-        if not short.strip():
+        if not text[:LIMIT].strip():
             return Agent(kind="other", oddity="empty")
+        raw = text[:LIMIT]
+        short = raw if raw.isprintable() else "".join(char if char.isprintable() else " " for char in raw)
         fields = self._programs.match(short) or {}
-        known = self._resolve(_encodable(short), self._platform if fields.get("family") else self._all)
+        known = self._resolve(short, self._platform if fields.get("family") else self._all)
         agent = Agent(fields.get("family"), fields.get("version"), kind=fields.get("kind"))
         named = agent.family is not None
         if not named:
             fields = self._name(agent, fields, short, known)
         self._system(agent, fields, known.os, short)
         self._device(agent, fields, known.device, short)
-        agent.oddity = fields.get("oddity") or self._oddity(agent, short, named)
+        agent.oddity = fields.get("oddity") or self._oddity(agent, raw, named)
         if agent.oddity is None and len(text) > LIMIT:
             agent.oddity = "too long"
         if agent.kind in ("browser", "other") and agent.os in self._mobile and fields.get("mobile") != "no":
@@ -173,7 +176,7 @@ class UserAgents:
     def _name(self, agent: Agent, fields: dict[str, str], text: str, known: Any) -> dict[str, str]:
         """Fill family, version and kind from ua-parser's collection, else by grammar."""
         found = known.user_agent
-        if found is None:
+        if found is None or _is_guess(found.family, text):
             grammar = self._fallback.match(text) or {}
             agent.family, agent.version = grammar.get("family"), grammar.get("version")
             agent.kind = agent.kind or grammar.get("kind")
@@ -199,9 +202,7 @@ class UserAgents:
             if family is not None and os in (None, family) and not _mistaken(family, text):
                 os = family
                 if version is None and name not in self._unreleased:
-                    version = _version(found)
-                    if (version == "95" and "95" not in text) or "; Android 10; K)" in text:
-                        version = None  # `Win32` is no Windows 95; Chrome says Android 10 and K of all Androids
+                    version = _release(os, _version(found), text)
         agent.os, agent.os_version = os, version.replace("_", ".") if version else None
 
     def _by_number(self, kind: str, value: str, os: str | None, arch: bool) -> tuple[str | None, str | None]:
@@ -287,6 +288,25 @@ def _first(rows: pl.DataFrame, key: str, value: str) -> dict[str, str]:
     return dict(reversed(list(rows.select(key, value).iter_rows())))
 
 
+def _release(os: str, version: str | None, text: str) -> str | None:
+    """ua-parser's release of a system, where it did not take something else for it."""
+    if os == "Windows" and version == "95" and "95" not in text:
+        return None  # `Win32` is no Windows 95
+    if os == "Android":
+        if "; Android 10; K)" in text:
+            return None  # what Chrome says of every Android and every device
+        named = _ANDROID.search(text)
+        return version if named is None and "-Android/" not in text else named and named[1]  # `Telegram-Android/10.0`
+    return version
+
+
+def _is_guess(family: str, text: str) -> bool:
+    """Whether ua-parser names the embedded browser of a platform only because nothing better was found."""
+    if family == "Apple Mail":
+        return "Macintosh" not in text
+    return family in ("Android", "Mobile Safari UI/WKWebView") and not text.startswith("Mozilla/")
+
+
 def _mistaken(answer: str, text: str) -> bool:
     """Whether ua-parser took some other word with `Quest` in it for the headset, and so for Android."""
     return answer in ("Android", "Quest") and "Quest" in text and "Oculus" not in text and "ndroid" not in text
@@ -306,11 +326,6 @@ def _version(found: Any) -> str | None:
             break
         parts.append(part)
     return ".".join(parts) or None
-
-
-def _encodable(text: str) -> str:
-    """The text without lone surrogates, which cannot be handed to compiled code."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def load(resources: Resources) -> UserAgents:
