@@ -1,20 +1,23 @@
 """Scores the built-in banner tables on labelled banners, and times them.
 
     python bench/score_banners.py                       score every service of ../shared/data/banners/recog_examples.csv
-    python bench/score_banners.py --half held-out       only the half that rules are not written from (see HALVES)
     python bench/score_banners.py --show ftp telnet     and list what is wrong or missing there
     python bench/score_banners.py --time                microseconds per distinct banner, a million of them, one core
 
 A field counts where the labels state it: right, wrong, or null (no answer, which is not wrong). Names compare after
 folding case, spaces and punctuation. `os` is right, strictly, when it equals the labelled product ("Windows Server
 2016", "Linux"); `os*` also takes a distribution's name where the label says vendor "Debian" and product "Linux".
+
+The tables know these labels: what is scored here is how well they keep them, not how well they do on other banners.
+That was measured once, on a random half of the labels that nobody had looked at, with rules from the other half and
+from general knowledge alone: 0.834 of the products, 0.865 of the versions and 0.741 of the systems (`os*`) right; 0.120,
+0.078 and 0.070 wrong, most of those by another name for the same product.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import sys
 import time
 from collections import Counter
@@ -26,19 +29,12 @@ from enrich.banners import Banner, Banners
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "mappings" / "banners"
 LABELS = ROOT.parent / "shared" / "data" / "banners" / "recog_examples.csv"
-HALVES = ("development", "held-out")
 FIELDS = ("product", "version", "os", "os*", "os_version")
 Row = dict[str, str]
 
 
 def fold(name: str | None) -> str:
     return "".join(filter(str.isalnum, (name or "").casefold()))
-
-
-def half(row: Row) -> str:
-    """Which half a labelled banner belongs to, by its hash: rules may be written from the first half only."""
-    digest = hashlib.sha256(f"{row['service']}\0{row['banner']}".encode()).digest()
-    return HALVES[digest[0] & 1]
 
 
 def judge(field: str, row: Row, banner: Banner) -> str:
@@ -106,7 +102,7 @@ def measure(rows: list[Row], count: int) -> None:
     banners = Banners(TABLES)
     for row in rows:
         banners.parse(row["service"], row["banner"])
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = {}
     seen: Counter[str] = Counter()
     batches: dict[str, list[str]] = {}
     for service, value in distinct(rows, count):
@@ -114,7 +110,7 @@ def measure(rows: list[Row], count: int) -> None:
     for service, values in batches.items():
         start = time.process_time()
         banners.parse_many(service, values)
-        spent[service] = time.process_time() - start  # type: ignore[assignment]
+        spent[service] = time.process_time() - start
         seen[service] = len(values)
     for service in sorted(seen):
         print(f"{service:<13}{seen[service]:>9} banners  {spent[service] / seen[service] * 1e6:6.1f} µs each")
@@ -124,7 +120,6 @@ def measure(rows: list[Row], count: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, default=LABELS, help="CSV of labelled banners")
-    parser.add_argument("--half", choices=HALVES, help="score one half only")
     parser.add_argument("--show", nargs="*", default=[], metavar="SERVICE", help="list wrong and missing answers")
     parser.add_argument("--time", action="store_true", help="measure instead of scoring")
     parser.add_argument("--count", type=int, default=1_000_000, help="banners to time")
@@ -133,7 +128,7 @@ def main() -> int:
         print(f"{options.labels}: no such file", file=sys.stderr)
         return 3
     with options.labels.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if options.half is None or half(row) == options.half]
+        rows = list(csv.DictReader(file))
     if options.time:
         measure(rows, options.count)
     else:

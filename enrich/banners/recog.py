@@ -26,14 +26,14 @@ MATCHES: dict[str, tuple[str, ...]] = {
     "imap": ("imap4.banner",),
     "pop3": ("pop3.banner",),
     "nntp": ("nntp.banner",),
-    "telnet": ("telnet.banner",),
+    "telnet": ("telnet.banner", "telnet_banners"),
     "http_server": ("http_header.server", "http_header.x-powered-by"),
     "mysql": ("mysql.banners",),
     "rtsp": ("rtsp_header.server",),
     "sip": ("sip_header.server", "sip_header.user_agent"),
     "ldap": ("ldap.search_result",),
 }
-"""What Recog calls the text (`matches` of a file) of each of our services."""
+"""What Recog calls the text of each of our services: `matches` of a file, or its name where that is absent."""
 
 _LONGEST_SHOWN = 3  # failures or patterns named in one line of a report
 
@@ -82,12 +82,13 @@ class RecogFile:
 
     def _fields(self, fingerprint: Fingerprint, groups: tuple[str, ...]) -> Fields:
         found: Fields = {"service.protocol": self.protocol} if self.protocol else {}
+        found |= fingerprint.constants
         for name, number in fingerprint.captures.items():
             value = groups[number - 1] if number <= len(groups) else ""
             if value:
                 found[name] = value
-        for name, constant in fingerprint.constants.items():
-            value = _filled_in(name, constant, fingerprint.constants | found)
+        for name, template in fingerprint.templates.items():
+            value = _filled(name, template, found)
             if value:
                 found[name] = value
         return {name: value for name, value in found.items() if not name.startswith("_tmp.")}
@@ -136,7 +137,7 @@ class Recog:
             if self._by_matches is None:
                 self._by_matches = {}
                 for path in self._paths:
-                    self._by_matches.setdefault(read_header(path).matches, []).append(path)
+                    self._by_matches.setdefault(read_header(path).matches or path.stem, []).append(path)
             wanted = MATCHES.get(service, ())
             self._files[service] = [RecogFile(path) for name in wanted for path in self._by_matches.get(name, ())]
         return self._files[service]
@@ -181,16 +182,14 @@ def _cpe23(uri: str) -> str:
     return cpe(f"{part}:{vendor}:{product}", "" if version == "-" else version)
 
 
-def _filled_in(name: str, constant: str, found: Fields) -> str:
-    """A constant with `{name}` filled in. Without that other value a CPE says `-` for a version, and others are ""."""
-    template = Template.parse(constant) if "{" in constant else None
-    if template is None:
-        return constant
-    known = {key: found[key] for key in template.groups if key in found}
-    missing = [key for key in template.groups if key not in known]
+def _filled(name: str, template: Template, found: Fields) -> str:
+    """A template filled in. Without a value that it needs, a CPE says `-` for a version and any other field is ""."""
+    missing = [key for key in template.groups if key not in found]
+    if not missing:
+        return template.fill(found)
     if name.endswith(".cpe23") and all("version" in key for key in missing):
-        return template.fill(known | dict.fromkeys(missing, "-"))
-    return "" if missing else template.fill(known)
+        return template.fill(found | dict.fromkeys(missing, "-"))
+    return ""
 
 
 def _xml_files(directory: Path) -> list[Path]:

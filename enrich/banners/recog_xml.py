@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from enrich.errors import TableError
+from enrich.fingerprints import Template
 
 # `^` and `$` match at line ends, as in Ruby, for which Recog is written; both of these let `.` match a line end there.
 _FLAGS = {"REG_ICASE": "i", "REG_DOT_NEWLINE": "s", "REG_MULTILINE": "s"}
@@ -31,6 +32,7 @@ class Fingerprint:
     pattern: str
     description: str = ""
     constants: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, Template] = field(default_factory=dict)
     captures: dict[str, int] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
 
@@ -126,7 +128,12 @@ class _Reader:
         if not name or not position.isascii() or not position.isdigit():
             raise self._error(f"line {self._parser.CurrentLineNumber}: a param needs a name and a pos")
         if int(position) == 0:
-            fingerprint.constants[name] = attributes.get("value", "")
+            value = attributes.get("value", "")
+            template = Template.parse(value)
+            if template is None:
+                fingerprint.constants[name] = value
+            else:
+                fingerprint.templates[name] = template
         else:
             fingerprint.captures[name] = int(position)
 

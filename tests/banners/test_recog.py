@@ -152,6 +152,12 @@ def test_fields_become_a_banners(directory: Path) -> None:
     assert banner_fields({"service.cpe23": "cpe:/a:broken"}) == {}
 
 
+def test_a_file_that_does_not_say_what_it_matches_goes_by_its_name(tmp_path: Path) -> None:
+    fingerprint = '<fingerprint pattern="^Frob login"><param pos="0" name="os.product" value="Frob OS"/></fingerprint>'
+    (tmp_path / "telnet_banners.xml").write_text(xml(fingerprint, "fingerprints"), "utf-8")
+    assert Banners(TABLES, tmp_path).parse("telnet", "Frob login:").os == "Frob OS"
+
+
 def test_ours_first_or_theirs_first(directory: Path) -> None:
     value = "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3"
     ours = Banners(TABLES, directory).parse("ssh", value)
