@@ -9,9 +9,10 @@ folding case, spaces and punctuation. `os` is right, strictly, when it equals th
 2016", "Linux"); `os*` also takes a distribution's name where the label says vendor "Debian" and product "Linux".
 
 The tables know these labels: what is scored here is how well they keep them, not how well they do on other banners.
-That was measured once, on a random half of the labels that nobody had looked at, with rules from the other half and
-from general knowledge alone: 0.834 of the products, 0.865 of the versions and 0.741 of the systems (`os*`) right; 0.120,
-0.078 and 0.070 wrong, most of those by another name for the same product.
+For that, a random half of the labels was set aside. Rules from the other half, general knowledge and Recog's list of
+product names had 0.834 of its products, 0.865 of its versions and 0.741 of its systems (`os*`) right before any of its
+rows was looked at; 0.120, 0.078 and 0.070 were wrong, most of them another name for the same product. Its totals had
+been looked at three times by then.
 """
 
 from __future__ import annotations
