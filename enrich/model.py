@@ -208,7 +208,11 @@ def key_frame(frame: pl.DataFrame, use: Use, keys: Mapping[str, pl.DataType | ty
         return None
     if not any(column in frame.columns for column in use.columns):
         return None
-    return frame.select(
-        (pl.col(column).cast(kind, strict=False) if column in frame.columns else pl.lit(None, kind)).alias(key)
-        for (key, kind), column in zip(keys.items(), use.columns, strict=True)
-    )
+    return pl.DataFrame([_key(frame, column, key, kind) for (key, kind), column in zip(keys.items(), use.columns, strict=True)])
+
+
+def _key(frame: pl.DataFrame, column: str, key: str, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
+    if column not in frame.columns:
+        return pl.Series(key, [None], kind).new_from_index(0, frame.height)
+    values = frame.get_column(column)
+    return values.alias(key) if values.dtype == kind else values.cast(kind, strict=False).alias(key)

@@ -188,6 +188,9 @@ class Answers:
         fresh = when <= at[safe] + ttl[safe] + np.uint64(self.grace)
         return np.where(valid & fresh, names[safe], np.uint64(0))
 
+    def __len__(self) -> int:
+        return len(self._sorted()[0])
+
     def _sorted(self) -> tuple[Keys, ...]:
         if self.ready is None:
             if not self.parts:
@@ -306,30 +309,36 @@ class Survey:
         Columns: ``resp.name``, ``resp.name_source``; ``_seen``: protocols of the logs that share its uid;
         ``_server``: protocols that its server spoke in any flow; ``_server_name``: the one name its server goes by.
         """
-        null = pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
-        uids = hashes(frame["uid"]) if "uid" in frame.columns else np.zeros(frame.height, np.uint64)
-        servers = _server_keys(frame)
-        seen = self.bits.joined(self.protocols.get(uids))
-        found = {source: self.named[source].get(uids) for source in ("sni", "host")}
-        found["cert"] = self.certificate_names.get(self.certificates.get(uids))
-        if {"id.orig_h", "id.resp_h", "ts"} <= set(frame.columns):
+        columns, height = set(frame.columns), frame.height
+        null = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+        found: dict[str, Keys] = {}
+        seen = null
+        if "uid" in columns and len(self.protocols):
+            uids = hashes(frame["uid"])
+            seen = self.bits.joined(self.protocols.get(uids))
+            found |= {source: store.get(uids) for source, store in self.named.items() if len(store)}
+            if len(self.certificate_names):
+                found["cert"] = self.certificate_names.get(self.certificates.get(uids))
+        if {"id.orig_h", "id.resp_h", "ts"} <= columns and len(self.asked):
             found["dns"] = self.asked.get(hashes(frame["id.orig_h"], frame["id.resp_h"]), frame["ts"])
             found["dns_any"] = self.asked_by_any.get(hashes(frame["id.resp_h"]), frame["ts"])
-        name = np.zeros(frame.height, np.uint64)
-        source = np.zeros(frame.height, np.uint8)
+        name, source = np.zeros(height, np.uint64), np.zeros(height, np.uint8)
         for at, origin in enumerate(SOURCES, 1):
             keys = found.get(origin)
             if keys is not None:
                 fresh = (name == 0) & (keys != 0)
                 name, source = np.where(fresh, keys, name), np.where(fresh, np.uint8(at), source)
         labels = dict(enumerate((None, *SOURCES)))
+        servers = _server_keys(frame) if len(self.servers) else None
         server = null if servers is None else self.bits.joined(self.servers.get(servers))
-        server_keys = None if servers is None else self.server_names.get(servers)
-        server_name = null if server_keys is None else self.names.get(np.where(server_keys == CONFLICT, 0, server_keys))
+        server_name = null
+        if servers is not None and len(self.server_names):
+            server_keys = self.server_names.get(servers)
+            server_name = self.names.get(np.where(server_keys == CONFLICT, np.uint64(0), server_keys))
         return pl.DataFrame(
             {
-                "resp.name": self.names.get(name),
-                "resp.name_source": pl.Series(source).replace_strict(labels, return_dtype=pl.String),
+                "resp.name": self.names.get(name) if found else null,
+                "resp.name_source": pl.Series(source).replace_strict(labels, return_dtype=pl.String) if found else null,
                 "_seen": seen,
                 "_server": server,
                 "_server_address": frame["id.resp_h"].cast(pl.String) if "id.resp_h" in frame.columns else null,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from enrich.applications import FOLDER, Catalogue, load
+from enrich.applications import FOLDER, load
 from enrich.model import Enricher, Resources, Use, Work
 from enrich.names import host_name
 from enrich.services import services
@@ -25,23 +25,20 @@ def _prepare_names(resources: Resources) -> Work:
     return work
 
 
-def asserted(catalogue: Catalogue, port: int | None, transport: str | None, service: str | None) -> str | None:
-    """The protocol that a port asserts: the site's or the catalogue's claim, else what its registered name means."""
-    if port is None or transport is None:
-        return None
-    claimed = catalogue.by_port.get((port, transport))
-    return claimed or (catalogue.canonical(service) if service else None)
-
-
 def _prepare_ports(resources: Resources) -> Work:
     catalogue = load(resources)
-    names = {(port, transport): name for port, transport, name in services(resources).select("port", "transport", "service").iter_rows()}
-
-    def work(keys: pl.DataFrame) -> pl.DataFrame:
-        claims = [asserted(catalogue, port, proto, names.get((port, proto))) for port, proto in keys.iter_rows()]
-        return pl.DataFrame({"asserts": pl.Series(claims, dtype=pl.String)})
-
-    return work
+    named = services(resources).select("port", "transport", "service")
+    claimed = dict(catalogue.by_port)
+    for port, transport, service in named.iter_rows():
+        claim = catalogue.canonical(service)
+        if claim is not None:
+            claimed.setdefault((port, transport), claim)
+    known = pl.DataFrame(
+        [(port, transport, name) for (port, transport), name in claimed.items()],
+        schema={"port": pl.UInt16, "proto": pl.String, "asserts": pl.String},
+        orient="row",
+    )
+    return lambda keys: keys.join(known, on=["port", "proto"], how="left", maintain_order="left").select("asserts")
 
 
 NAMES = Enricher(
@@ -61,4 +58,5 @@ PORTS = Enricher(
     uses=(Use(("conn",), ("id.resp_p", "proto"), "_resp_"), Use(("conn",), ("id.orig_p", "proto"), "_orig_")),
     prepare=_prepare_ports,
     tables=(FOLDER,),
+    distinct=False,
 )

@@ -6,6 +6,7 @@ Nearly every flow has its own, so this is worked out in columns, not a value at 
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_pton
 
 import numpy as np
@@ -53,6 +54,7 @@ def _packed(addresses: pl.Series) -> tuple[Bytes, Bytes]:
     return table[rows], widths[rows]
 
 
+@lru_cache(maxsize=200_000)
 def _pack(text: str) -> bytes:
     try:
         return inet_pton(AF_INET6 if ":" in text else AF_INET, text)

@@ -61,4 +61,5 @@ PORT_CLASS = Enricher(
     adds={"orig.port_class": pl.String},
     uses=(Use(("conn",), ("id.orig_p", "proto")),),
     prepare=_prepare_class,
+    distinct=False,
 )

@@ -74,4 +74,5 @@ ENRICHER = Enricher(
     ),
     prepare=prepare,
     tables=(TABLE,),
+    distinct=False,
 )

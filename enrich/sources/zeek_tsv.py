@@ -72,7 +72,7 @@ class _Rows:
                 yield rejects
             return
         numbers: list[int] | None = None
-        frame = None if self.cut else self._fast(names)
+        frame = None if self.cut else self._fast(names, check=names is None or keep_raw)
         if frame is None:
             frame, numbers, rejects = self._slow(names)
             if rejects:
@@ -94,15 +94,17 @@ class _Rows:
             self.table, self.separator = self.data.replace(self.separator, stand_in), stand_in
         return None
 
-    def _fast(self, names: frozenset[str] | None) -> pl.DataFrame | None:
-        """All rows at once; None if any of them needs a closer look."""
+    def _fast(self, names: frozenset[str] | None, check: bool) -> pl.DataFrame | None:
+        """All rows at once; None if any of them needs a closer look. ``check`` also those columns that nobody asked for."""
         types = self.schema.types
         height = self.table.count(b"\n") + (not self.table.endswith(b"\n"))
         if self.table.count(self.separator) != height * (len(types) - 1) or not rows.is_utf8(self.table):
             return None
-        # Text cannot be wrong; all else is read, so that the same rows are rejected whatever is asked for.
+        # Text cannot be wrong; all else is read, so that the same rows are rejected in every format.
         chosen = [
-            at for at, (name, kind) in enumerate(types.items()) if names is None or name in names or _checked(kind)
+            at
+            for at, (name, kind) in enumerate(types.items())
+            if names is None or name in names or (check and _checked(kind))
         ]
         try:
             cells = self._cells(self.table, _column_types(types), chosen or [0])
