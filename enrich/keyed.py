@@ -5,6 +5,7 @@ Keys are hashes (of a uid, of an address pair), so two different things share a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,12 +16,29 @@ import polars as pl
 Keys = npt.NDArray[np.uint64]
 Policy = Literal["any", "least", "same"]
 CONFLICT = np.uint64(2**64 - 1)
+_PENDING = 2_000_000
+_PARTS = 16
 
 
 def hashes(*columns: pl.Series) -> Keys:
     """A 64-bit key for each row of the columns together."""
     frame = pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)])
     return frame.hash_rows(seed=7).to_numpy()
+
+
+def positions(known: Keys, keys: Keys) -> npt.NDArray[np.intp]:
+    """Where each key would stand among sorted ones. Asked in order, which spares the processor's caches."""
+    order = np.argsort(keys)
+    out = np.empty(len(keys), dtype=np.intp)
+    out[order] = np.searchsorted(known, keys[order])
+    return out
+
+
+def parts(keys: Keys) -> Iterator[npt.NDArray[np.intp]]:
+    """Rows by ranges of their keys, in order, so that what is done to all of them needs memory for one range only."""
+    part = keys >> np.uint64(60)
+    for number in range(_PARTS):
+        yield np.flatnonzero(part == number)
 
 
 @dataclass(slots=True)
@@ -32,45 +50,48 @@ class Keyed:
     """
 
     policy: Policy
-    _keys: list[Keys] = field(default_factory=list)
-    _values: list[Keys] = field(default_factory=list)
-    _sorted: tuple[Keys, Keys] | None = None
+    _new: list[tuple[Keys, Keys]] = field(default_factory=list)
+    _settled: tuple[Keys, Keys] = field(default_factory=lambda: (np.zeros(0, np.uint64), np.zeros(0, np.uint64)))
     _pending: int = 0
 
     def add(self, keys: Keys, values: Keys) -> None:
         """Remember a value for each key."""
         present = values != 0
-        self._keys.append(keys[present])
-        self._values.append(values[present].astype(np.uint64))
-        self._pending += int(present.sum())
-        if self._pending > 4_000_000:
+        self._new.append((keys[present], values[present].astype(np.uint64)))
+        self._pending += len(self._new[-1][0])
+        if self._pending > max(_PENDING, len(self._settled[0]) // 2):
             self._settle()
 
     def _settle(self) -> tuple[Keys, Keys]:
         """Sort what has come in and join the values of equal keys."""
-        if self._sorted is not None and not self._keys:
-            return self._sorted
-        old = [] if self._sorted is None else [self._sorted]
-        keys = np.concatenate([*(k for k, _ in old), *self._keys]) if self._keys or old else np.zeros(0, np.uint64)
-        values = np.concatenate([*(v for _, v in old), *self._values]) if self._keys or old else np.zeros(0, np.uint64)
-        self._keys, self._values, self._pending = [], [], 0
-        order = np.argsort(keys, kind="stable")
+        if not self._new:
+            return self._settled
+        keys = np.concatenate([self._settled[0], *(k for k, _ in self._new)])
+        values = np.concatenate([self._settled[1], *(v for _, v in self._new)])
+        self._new, self._pending = [], 0
+        self._settled = (keys[:0], values[:0])
+        joined = [self._join(keys[rows], values[rows]) for rows in parts(keys)]
+        del keys, values
+        self._settled = (np.concatenate([k for k, _ in joined]), np.concatenate([v for _, v in joined]))
+        return self._settled
+
+    def _join(self, keys: Keys, values: Keys) -> tuple[Keys, Keys]:
+        if not len(keys):
+            return keys, values
+        order = np.argsort(keys)
         keys, values = keys[order], values[order]
-        if len(keys):
-            starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-            joined = (np.bitwise_or if self.policy == "any" else np.minimum).reduceat(values, starts)
-            if self.policy == "same":
-                joined[joined != np.maximum.reduceat(values, starts)] = CONFLICT
-            keys, values = keys[starts], joined
-        self._sorted = (keys, values)
-        return self._sorted
+        starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+        joined = (np.bitwise_or if self.policy == "any" else np.minimum).reduceat(values, starts)
+        if self.policy == "same":
+            joined[joined != np.maximum.reduceat(values, starts)] = CONFLICT
+        return keys[starts], joined
 
     def get(self, keys: Keys) -> Keys:
         """The value of each key; 0 where there is none."""
         known, values = self._settle()
         if not len(known):
             return np.zeros(len(keys), np.uint64)
-        at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        at = np.minimum(positions(known, keys), len(known) - 1)
         return np.where(known[at] == keys, values[at], np.uint64(0))
 
     def __len__(self) -> int:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.batch import Batch
-from enrich.keyed import CONFLICT, Keyed, Keys, hashes
+from enrich.keyed import CONFLICT, Keyed, Keys, hashes, parts, positions
 
 # A log of its own means that an analyzer followed the protocol in the payload.
 LOG_PROTOCOLS: Mapping[str, str] = {
@@ -65,6 +66,7 @@ LOG_PROTOCOLS: Mapping[str, str] = {
     "websocket": "websocket",
 }
 _NAMED = {"ssl": ("server_name", "sni"), "quic": ("server_name", "sni"), "http": ("host", "host")}
+_HOST_BIT = np.uint64(1 << 63)
 SOURCES = ("sni", "host", "cert", "dns", "dns_any")
 
 _FLOW = frozenset({"uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto"})
@@ -106,18 +108,29 @@ class Names:
         self._sorted = None
         return np.where(texts.is_null().to_numpy(), np.uint64(0), frame["key"].to_numpy())
 
+    def whole(self, halves: Keys) -> Keys:
+        """The keys that begin with these 63 bits; 0 where there is none."""
+        known = self._known()[0]
+        if not len(known):
+            return np.zeros(len(halves), np.uint64)
+        at = np.minimum(positions(known, halves << np.uint64(1)), len(known) - 1)
+        return np.where((halves != 0) & (known[at] >> np.uint64(1) == halves), known[at], np.uint64(0))
+
     def get(self, keys: Keys) -> pl.Series:
         """The text of each key; null for 0 and for what is not known."""
+        known, texts = self._known()
+        if not len(known):
+            return pl.Series([None], dtype=pl.String).new_from_index(0, len(keys))
+        at = np.minimum(positions(known, keys), len(known) - 1)
+        return texts.gather(at).set(pl.Series(known[at] != keys), None)
+
+    def _known(self) -> tuple[Keys, pl.Series]:
         if self._sorted is None:
             every = pl.concat(self._frames).unique("key").sort("key") if self._frames else None
             self._frames = [] if every is None else [every]
             known = np.zeros(0, np.uint64) if every is None else every["key"].to_numpy()
             self._sorted = (known, pl.Series([], dtype=pl.String) if every is None else every["text"])
-        known, texts = self._sorted
-        if not len(known):
-            return pl.Series([None], dtype=pl.String).new_from_index(0, len(keys))
-        at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        return texts.gather(at).set(pl.Series(known[at] != keys), None)
+        return self._sorted
 
 
 class Bits:
@@ -146,60 +159,77 @@ class Bits:
         return series.replace_strict(self._joined, return_dtype=pl.String)
 
 
+Seconds = npt.NDArray[np.uint32]
+_ANSWERS_PENDING = 1_000_000
+
+
 @dataclass(slots=True)
 class Answers:
-    """DNS answers: which client was told which name for an address, when and for how long."""
+    """DNS answers: under which key (client and address) which name was told, from when until when.
 
-    grace: float = 3600.0
-    parts: list[tuple[Keys, ...]] = field(default_factory=list)
-    ready: tuple[Keys, ...] | None = None
+    An answer that repeats the one before it lengthens that one, so what is remembered is bounded by distinct answers.
+    """
+
+    grace: int = 3600
+    _new: list[tuple[Keys, Seconds, Seconds, Keys]] = field(default_factory=list)
+    _settled: tuple[Keys, Seconds, Seconds, Keys] | None = None
+    _pending: int = 0
 
     def add(self, keys: Keys, times: pl.Series, ttls: pl.Series, names: Keys) -> None:
-        """Remember answers; times in epoch seconds, TTLs in seconds."""
-        self.parts.append(
-            (
-                keys,
-                times.fill_null(0).clip(0).cast(pl.UInt64).to_numpy(),
-                ttls.fill_null(0).clip(0, 7 * 86400).cast(pl.UInt64).to_numpy(),
-                names,
-            )
-        )
-        self.ready = None
+        """Remember answers; times in epoch seconds, TTLs in seconds (at most a week counts)."""
+        since = times.fill_null(0).clip(0, 2**32 - 2**21).cast(pl.UInt32).to_numpy()
+        until = since + ttls.fill_null(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy() + np.uint32(self.grace)
+        self._new.append((keys, since, until, names))
+        self._pending += len(keys)
+        if self._pending > max(_ANSWERS_PENDING, 0 if self._settled is None else len(self._settled[0]) // 2):
+            self._settle()
 
     def get(self, keys: Keys, times: pl.Series) -> Keys:
         """The name key of the latest answer before each time, within its TTL and the grace; 0 where there is none."""
-        known, at, ttl, names = self._sorted()
+        known, since, until, names = self._settle()
         if not len(known):
             return np.zeros(len(keys), np.uint64)
         # One second of slack: times are whole seconds here.
-        when = times.fill_null(0).clip(0).cast(pl.UInt64).to_numpy() + np.uint64(1)
-        low = np.searchsorted(known, keys, side="left")
-        high = np.searchsorted(known, keys, side="right")
-        start = low.copy()
-        while (low < high).any():
-            middle = (low + high) // 2
-            before = (at[np.minimum(middle, len(at) - 1)] <= when) & (low < high)
-            after = ~before & (low < high)
-            low = np.where(before, middle + 1, low)
-            high = np.where(after, middle, high)
-        found = low - 1
-        valid = found >= start
+        when = times.fill_null(0).clip(0, 2**32 - 2).cast(pl.UInt32).to_numpy() + np.uint32(1)
+        at = positions(known, keys)
+        last = len(known) - 1
+        found = np.full(len(keys), -1, dtype=np.int64)
+        open_ = known[np.minimum(at, last)] == keys
+        # From the first answer of each key on, step by step to the last that is not later: there are few of each.
+        while open_.any():
+            safe = np.minimum(at, last)
+            open_ &= (at <= last) & (known[safe] == keys) & (since[safe] <= when)
+            found[open_] = at[open_]
+            at = at + 1
         safe = np.maximum(found, 0)
-        fresh = when <= at[safe] + ttl[safe] + np.uint64(self.grace)
-        return np.where(valid & fresh, names[safe], np.uint64(0))
+        return np.where((found >= 0) & (when <= until[safe]), names[safe], np.uint64(0))
 
     def __len__(self) -> int:
-        return len(self._sorted()[0])
+        return len(self._settle()[0])
 
-    def _sorted(self) -> tuple[Keys, ...]:
-        if self.ready is None:
-            if not self.parts:
-                self.parts = [tuple(np.zeros(0, np.uint64) for _ in range(4))]
-            columns = [np.concatenate(column) for column in zip(*self.parts, strict=True)]
-            order = np.lexsort((columns[1], columns[0]))
-            self.ready = tuple(column[order] for column in columns)
-            self.parts = [self.ready]
-        return self.ready
+    def _settle(self) -> tuple[Keys, Seconds, Seconds, Keys]:
+        if self._settled is not None and not self._new:
+            return self._settled
+        old = [] if self._settled is None else [self._settled]
+        none = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.uint64))
+        keys, since, until, names = (np.concatenate(column) for column in zip(none, *old, *self._new, strict=True))
+        self._new, self._pending, self._settled = [], 0, None
+        joined = [_lengthened(keys[r], since[r], until[r], names[r]) for r in parts(keys)]
+        del keys, since, until, names
+        k, s, u, n = (np.concatenate(column) for column in zip(*joined, strict=True))
+        self._settled = (k, s, u, n)
+        return self._settled
+
+
+def _lengthened(keys: Keys, since: Seconds, until: Seconds, names: Keys) -> tuple[Keys, Seconds, Seconds, Keys]:
+    """Answers by key and time, each run of the same name under the same key as one, as long as no gap parts them."""
+    if not len(keys):
+        return keys, since, until, names
+    order = np.lexsort((since, keys))
+    keys, since, until, names = keys[order], since[order], until[order], names[order]
+    fresh = (keys[1:] != keys[:-1]) | (names[1:] != names[:-1]) | (since[1:] > until[:-1])
+    starts = np.flatnonzero(np.concatenate([[True], fresh]))
+    return keys[starts], since[starts], np.maximum.reduceat(until, starts), names[starts]
 
 
 class Survey:
@@ -212,7 +242,7 @@ class Survey:
         self.protocols = Keyed("any")
         self.servers = Keyed("any")
         self.server_names = Keyed("same")
-        self.named = {source: Keyed("least") for source in ("sni", "host")}
+        self.named = Keyed("least")
         self.certificates = Keyed("least")
         self.certificate_names = Keyed("least")
         self.asked = Answers()
@@ -243,13 +273,16 @@ class Survey:
         if log in _NAMED and _NAMED[log][0] in frame.columns:
             column, source = _NAMED[log]
             names = self.names.add(frame[column])
-            self.named[source].add(uids, names)
+            # The smaller value stays: a name from SNI before one from HTTP.
+            self.named.add(uids, np.where(names == 0, names, (names >> np.uint64(1)) | _HOST_BIT * (source == "host")))
             if servers is not None:
                 self.server_names.add(servers, names)
         if log == "ssl":
             for column in ("cert_chain_fps", "cert_chain_fuids"):
                 if column in frame.columns and frame[column].dtype == pl.List(pl.String):
                     first = frame[column].list.first()
+                    if "server_name" in frame.columns:  # which says it better
+                        first = first.set(frame["server_name"].is_not_null(), None)
                     self.certificates.add(uids, _zero_nulls(hashes(first), first))
         if log == "dns":
             self._add_answers(frame)
@@ -316,7 +349,11 @@ class Survey:
         if "uid" in columns and len(self.protocols):
             uids = hashes(frame["uid"])
             seen = self.bits.joined(self.protocols.get(uids))
-            found |= {source: store.get(uids) for source, store in self.named.items() if len(store)}
+            if len(self.named):
+                named = self.named.get(uids)
+                by_host = named >= _HOST_BIT
+                known = self.names.whole(named & ~_HOST_BIT)
+                found = {"sni": np.where(by_host, np.uint64(0), known), "host": np.where(by_host, known, np.uint64(0))}
             if len(self.certificate_names):
                 found["cert"] = self.certificate_names.get(self.certificates.get(uids))
         if {"id.orig_h", "id.resp_h", "ts"} <= columns and len(self.asked):
