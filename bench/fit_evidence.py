@@ -27,10 +27,11 @@ import numpy.typing as npt
 import polars as pl
 
 from enrich.batch import Batch
-from enrich.pipeline import Engine, Options, Run
+from enrich.engine import Engine
+from enrich.pipeline import Options, Run
 from enrich.sources.discover import LogFile, discover
 from enrich.tables import Tables
-from enrich.verdict import COLUMNS, KEYS, OBSERVED, TABLE, Evidence, Judge, judge_of
+from enrich.verdict import COLUMNS, KEYS, TABLE, Judge, judge_of
 
 PENALTY = 0.003
 SHARE = 0.75
@@ -55,6 +56,7 @@ PRIOR = {
     "network": 1.0,
     "size": 2.0,
     "size_denies": -5.0,
+    "contradicted": -0.5,
 }
 # A port that two sides talk on is an assertion: alone it never makes nine tenths sure, whatever these captures say.
 CEILINGS = {"port.system.open": 2.1, "port.user.open": 2.1, "swapped": 2.1, "port.system.one_way": 3.0, "port.user.one_way": 3.0}
@@ -116,22 +118,6 @@ def capture_batches(folder: Path, tables: Tables) -> Iterator[tuple[Engine, Batc
                         yield run.engine, batch
 
 
-def features(evidence: list[Evidence], key: dict[str, object]) -> dict[str, list[str]]:
-    """Feature names by claim, as the judge weighs them."""
-    claims: dict[str, list[str]] = defaultdict(list)
-    for item in evidence:
-        name = item.source
-        if name == "port":
-            kind = "system" if int(str(key["resp_port"] or 0)) < 1024 else "user"
-            name = f"port.{kind}.{key['state']}"
-        elif item.source == "server":
-            name = f"server.{key['state']}"
-        elif item.weight < 0:
-            name = "size_denies"
-        claims[item.claim].append(name)
-    return dict(claims)
-
-
 def examples(folder: Path, truth: dict[str, dict[object, dict[str, str]]], judge: Judge, fold: Fold) -> list[Example]:
     """The labelled flows of one capture."""
     tables = judge_tables()
@@ -148,9 +134,7 @@ def examples(folder: Path, truth: dict[str, dict[object, dict[str, str]]], judge
             if label is None or not label["protocol"]:
                 continue
             protocols, _ = judge.evidence(key)
-            observed = {item.claim for item in protocols if item.source in OBSERVED}
-            dropped = observed - judge.outermost(observed)
-            claims = features([item for item in protocols if item.claim not in dropped], key)
+            claims = judge.claims(protocols)
             meant = {fold(name) for name in label["protocol"].split("|")}
             right = next((claim for claim in claims if fold(claim) in meant), None)
             out.append(Example(str(folder), claims, right, label["protocol"]))

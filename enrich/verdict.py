@@ -24,12 +24,15 @@ Key = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One piece of evidence: a protocol or application, the source that says so, its words, and its weight."""
+    """One piece of evidence: a protocol or application, the source that says so, its words, and its kind.
+
+    ``kind`` is the source as the table of weights knows it, e.g. ``port.system.open``.
+    """
 
     claim: str
     source: str
     what: str
-    weight: float
+    kind: str
 
     def __str__(self) -> str:
         return f"{self.source}:{self.what}"
@@ -109,22 +112,20 @@ class Judge:
         applications = []
         if key["name_app"] is not None and key["name_source"] is not None:
             source = key["name_source"]
-            applications.append(Evidence(key["name_app"], source, str(key["name_by"]), self.shares[source]))
+            applications.append(Evidence(key["name_app"], source, str(key["name_by"]), source))
         elif key["server_app"] is not None:
-            share = self.shares["server_name"]
-            applications.append(Evidence(key["server_app"], "server_name", str(key["server_by"]), share))
+            applications.append(Evidence(key["server_app"], "server_name", str(key["server_by"]), "server_name"))
         applications += self._by_network(key)
-        applications.sort(key=lambda item: -item.weight)
+        applications.sort(key=lambda item: -self.shares[item.kind])
         inferred = self._inferred(key)
         if inferred is not None and inferred.protocol is not None and key["resp_network"] is not None:
             what = f"{key['resp_network']}:{key['resp_port']}"
-            protocols.append(Evidence(inferred.protocol, "network", what, self.weights["network"]))
+            protocols.append(Evidence(inferred.protocol, "network", what, "network"))
         for found in applications:
             application = self.catalogue.applications.get(found.claim)
             if application is not None and application.protocol is not None:
-                weight = self.weights["application"]
-                protocols.append(Evidence(application.protocol, "application", found.claim, weight))
-        return sorted(protocols, key=lambda item: -item.weight), applications
+                protocols.append(Evidence(application.protocol, "application", found.claim, "application"))
+        return sorted(protocols, key=lambda item: -self.weights[item.kind]), applications
 
     def _inferred(self, key: Key) -> Inference | None:
         """What the responder port stands for in the network where the responder lies."""
@@ -137,18 +138,18 @@ class Judge:
         if inferred is not None and inferred.application is not None:
             source = "port" if key["resp_network"] is None else "network"
             what = "/".join(str(part) for part in (network, key["resp_port"]) if part)
-            yield Evidence(inferred.application, source, what, self.shares[f"{source}_use"])
+            yield Evidence(inferred.application, source, what, f"{source}_use")
         elif network is not None:
-            yield Evidence(network, "network", network, self.shares["network"])
+            yield Evidence(network, "network", network, "network")
 
     def _observed(self, key: Key) -> Iterator[Evidence]:
         """What was seen in the flow's own payload."""
         detected = [name for alias in _split(key["service"]) if (name := self.catalogue.canonical(alias)) is not None]
         for name in _split(key["seen"]):
             source = "log" if name in detected else "log_alone"
-            yield self._refine(Evidence(name, source, name, self.weights[source]), key)
+            yield self._refine(Evidence(name, source, name, source), key)
         for name in detected:
-            yield self._refine(Evidence(name, "dpi", name, self.weights["dpi"]), key)
+            yield self._refine(Evidence(name, "dpi", name, "dpi"), key)
 
     def _refine(self, item: Evidence, key: Key) -> Evidence:
         name = self.refined.get((item.claim, str(key["resp_port"]), key["proto"]))
@@ -159,18 +160,18 @@ class Judge:
         if key["server_address"] is not None:
             for name in self.outermost(set(_split(key["server"]))):
                 what = f"{key['server_address']}:{key['resp_port']}={name}"
-                yield self._refine(Evidence(name, "server", what, self.weights[f"server.{key['state']}"]), key)
+                yield self._refine(Evidence(name, "server", what, f"server.{key['state']}"), key)
         if key["size"] is not None:
-            yield Evidence(key["size"], "size", key["size"], self.weights["size"])
+            yield Evidence(key["size"], "size", key["size"], "size")
         if key["size_denies"] is not None:
-            yield Evidence(key["size_denies"], "size", f"not {key['size_denies']}", self.weights["size_denies"])
+            yield Evidence(key["size_denies"], "size", f"not {key['size_denies']}", "size_denies")
         asserted = key["resp_asserts"]
         if asserted is not None:
             what = f"{key['resp_port']}/{key['port_service'] or asserted}"
             kind = "system" if int(key["resp_port"] or 0) < 1024 else "user"
-            yield Evidence(asserted, "port", what, self.weights[f"port.{kind}.{key['state']}"])
+            yield Evidence(asserted, "port", what, f"port.{kind}.{key['state']}")
         elif key["orig_asserts"] is not None:
-            yield Evidence(key["orig_asserts"], "swapped", key["orig_asserts"], self.weights["swapped"])
+            yield Evidence(key["orig_asserts"], "swapped", key["orig_asserts"], "swapped")
 
     def verdict(self, key: Key) -> tuple[object, ...]:
         """The values of ``app.*`` for one combination of keys, in the order of ADDS."""
@@ -191,22 +192,33 @@ class Judge:
         protocol = self.catalogue.protocols.get(name)
         return protocol is not None and (protocol.carrier or protocol.category in ("stun", "voice"))
 
-    def fuse(self, protocols: list[Evidence]) -> tuple[str | None, float | None]:
-        """The protocol with the highest score, and its confidence; (None, None) without evidence."""
-        scores: dict[str, float] = {}
-        for item in protocols:
-            scores[item.claim] = scores.get(item.claim, 0.0) + item.weight
+    def claims(self, protocols: list[Evidence]) -> dict[str, list[str]]:
+        """The kinds of evidence for each protocol that may be the answer.
+
+        What was observed in one flow is layered, not contradictory; and what is only asserted is no rival to it: an
+        assertion that observation contradicts lowers the confidence in what was observed.
+        """
         observed = {item.claim for item in protocols if item.source in OBSERVED}
-        # What was observed in one flow is layered, not contradictory.
-        for name in observed - self.outermost(observed):
-            del scores[name]
+        outermost = self.outermost(observed)
+        claims: dict[str, list[str]] = {}
+        for item in protocols:
+            if not observed or item.claim in outermost:
+                claims.setdefault(item.claim, []).append(item.kind)
+        if observed and any(item.source == "port" and item.claim not in observed for item in protocols):
+            for kinds in claims.values():
+                kinds.append("contradicted")
+        return claims
+
+    def fuse(self, protocols: list[Evidence]) -> tuple[str | None, float | None]:
+        """The protocol with the highest score, and its confidence; (None, None) where none is likely."""
+        claims = self.claims(protocols)
+        scores = {claim: sum(self.weights[kind] for kind in kinds) for claim, kinds in claims.items()}
         if not scores:
             return None, None
         chosen = max(scores, key=lambda name: scores[name])
         if scores[chosen] <= 0:  # more likely none of them
             return None, None
-        odds = math.exp(scores[chosen])
-        confidence = odds / (1 + sum(math.exp(score) for score in scores.values()))
+        confidence = math.exp(scores[chosen]) / (1 + sum(math.exp(score) for score in scores.values()))
         return chosen, round(min(confidence, self.ceiling), 3)
 
     def outermost(self, names: set[str]) -> set[str]:
