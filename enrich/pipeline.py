@@ -27,7 +27,7 @@ from enrich.shapes.native import Native
 from enrich.shapes.ndjson import NdJson
 from enrich.sinks.files import SUFFIXES, Folder, OutFile
 from enrich.sources import eve, zeek_json, zeek_tsv
-from enrich.sources.discover import LogFile, discover
+from enrich.sources.discover import LogFile, discover, shown
 from enrich.sources.lines import read_chunks
 from enrich.tables import Tables
 
@@ -230,7 +230,7 @@ class _FileRun:
         if log not in self.outputs:
             name = output_name(self.file, log, self.run.options)
             self.outputs[log] = self.run.folder.open(name, self.run.options.compress)
-            self.report.outputs.append(self.outputs[log].path.relative_to(self.run.folder.root).as_posix())
+            self.report.outputs.append(shown(self.outputs[log].path.relative_to(self.run.folder.root)))
         return self.outputs[log]
 
     def _write(self, log: str, items: list[Enriched]) -> None:
@@ -306,12 +306,11 @@ def _everything(_: str) -> None:
 def output_name(file: LogFile, log: str, options: Options) -> PurePosixPath:
     """Where an input's records of one log go, below the output directory."""
     compressed = SUFFIXES[options.compress]
-    if options.format == "native":
-        extension = ".json" if file.form in (Form.JSON, Form.EVE) else ".log"
-        return file.target.with_name(file.target.name + extension + compressed)
     stem = file.target.name
-    if file.stdin:
-        stem = f"eve.{log}" if file.form is Form.EVE else log
+    if options.format == "native":
+        return file.target.with_name(f"{stem}{file.extension}{compressed}")
+    if file.stdin and file.form is not Form.EVE:
+        stem = log or stem
     elif log:
         stem = f"{stem}.{log}"
     suffix = ".parquet" if options.format == "parquet" else f".ndjson{compressed}"

@@ -66,7 +66,7 @@ class Tables:
         return value
 
     def setting_path(self, section: str, key: str) -> Path | None:
-        """Return a path named in the configuration, relative to the configuration file. Raises ConfigError if absent."""
+        """Return a path named in the configuration, relative to the configuration file. Raises ConfigError."""
         value = self.settings(section).get(key)
         if value is None:
             return None
@@ -86,7 +86,7 @@ class Tables:
         return sorted(f"{folder}/{path.name}" for path in (self.root / folder).glob(f"*{suffix}"))
 
     def csv(self, name: str) -> pl.DataFrame:
-        """Return the CSV table ``mappings/<name>``, the site's own rows first, all columns strings, empty cells null."""
+        """Return the CSV table ``mappings/<name>``, the site's own rows first; all strings, empty cells null."""
         return self.shared(name, lambda: self._laid_over(name, read_csv(self.root / name)))
 
     def folder(self, name: str) -> pl.DataFrame:
@@ -128,7 +128,9 @@ class Tables:
             frame = read_csv(path)
             unknown = sorted(set(frame.columns) - set(shipped.columns))
             if unknown:
-                raise TableError(f"{path}: unknown column {unknown[0]!r}; expected some of: {', '.join(shipped.columns)}")
+                raise TableError(
+                    f"{path}: unknown column {unknown[0]!r}; expected some of: {', '.join(shipped.columns)}"
+                )
             own.append(frame)
         return pl.concat([*own, shipped], how="diagonal")
 
@@ -139,7 +141,7 @@ def read_csv(path: Path) -> pl.DataFrame:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{path}: cannot be read: {error}") from error
-    body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    body = "".join(f"{line}\n" for line in text.split("\n") if line and not line.startswith("#"))
     if not body.strip():
         raise TableError(f"{path}: no header row; the first row that is not a comment must name the columns")
     try:
@@ -158,13 +160,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def provenance(path: Path) -> Source:
     """Return the source, licence and date that a table names. Raises TableError if one is missing."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: cannot be read: {error}") from error
     if path.suffix == ".toml":
-        # The head alone: a table may be long, and this is read of all of them at the end of every run.
-        head = re.split(r"^\[(?!table\])", path.read_text("utf-8"), maxsplit=1, flags=re.MULTILINE)[0]
-        found = {key: str(value) for key, value in tomllib.loads(head).get("table", {}).items()}
+        found = {key: str(value) for key, value in _first_section(path, text).items()}
     else:
-        head = path.read_text("utf-8").splitlines()[:40]
-        pairs = (re.match(r"# (source|licence|date): *(.+)", line) for line in head)
+        pairs = (re.match(r"# (source|licence|date): *(.+)", line) for line in text.split("\n", 40)[:40])
         found = {pair[1]: pair[2] for pair in pairs if pair}
     missing = {"source", "licence", "date"} - found.keys()
     if missing:
@@ -172,13 +175,25 @@ def provenance(path: Path) -> Source:
     return Source(found["source"], found["licence"], found["date"])
 
 
+def _first_section(path: Path, text: str) -> dict[str, Any]:
+    """The ``[table]`` section alone: a table may be long, and this is read of all of them at the end of every run."""
+    section = re.search(r"^\[table\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    try:
+        return tomllib.loads(section[1]) if section else {}
+    except tomllib.TOMLDecodeError as error:
+        raise TableError(f"{path}: [table]: {error}") from error
+
+
 def tables_used(tables: Tables) -> list[dict[str, str]]:
-    """The shipped tables with their dates, and the site's own, for the record of a run."""
-    shipped = [path for pattern in ("*.csv", "*.toml") for path in tables.root.rglob(pattern)]
-    out = []
-    for path in sorted(shipped):
-        try:
-            out.append({"table": path.relative_to(tables.root).as_posix(), "date": provenance(path).date})
-        except TableError:
-            continue
-    return out
+    """The shipped tables with their dates, then the site's own, for the record of a run."""
+    shipped = sorted(path for pattern in ("*.csv", "*.toml") for path in tables.root.rglob(pattern))
+    used = [{"table": path.relative_to(tables.root).as_posix(), "date": _date(path)} for path in shipped]
+    own = [path for name in tables.settings("tables") for path in tables.overlays(name)]
+    return used + [{"table": path.name, "date": "the site's own"} for path in own]
+
+
+def _date(path: Path) -> str:
+    try:
+        return provenance(path).date
+    except TableError:
+        return "unknown"

@@ -14,6 +14,7 @@ from typing import IO
 import polars as pl
 
 from enrich.batch import Batch, Form
+from enrich.columns import Type
 from enrich.shapes import Enriched, own_name
 
 
@@ -49,16 +50,24 @@ def objects(lines: pl.Series) -> pl.DataFrame:
     for line in lines:
         for name, value in json.loads(line).items():
             kinds.setdefault(name, set()).add(_kind(value))
-    text = {name: pl.String for name, found in kinds.items() if len(found - {"null"}) > 1 or "nested" in found}
-    return pl.read_ndjson(io.BytesIO(data), schema_overrides=text, infer_schema_length=None)
+    schema = {name: _TYPES.get(frozenset(found - {"null"}), pl.String) for name, found in kinds.items()}
+    return pl.read_ndjson(io.BytesIO(data), schema=schema)
+
+
+_TYPES: dict[frozenset[str], Type] = {
+    frozenset(("bool",)): pl.Boolean,
+    frozenset(("int",)): pl.Int64,
+    frozenset(("float",)): pl.Float64,
+    frozenset(("int", "float")): pl.Float64,
+}
 
 
 def _kind(value: object) -> str:
     if value is None:
         return "null"
-    if isinstance(value, (dict, list)):
-        return "nested"
-    return "number" if type(value) in (int, float) else type(value).__name__
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "long"
+    return type(value).__name__
 
 
 def _childless(dtype: pl.DataType) -> bool:

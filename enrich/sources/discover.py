@@ -25,13 +25,17 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """One input: where it is read, how it is called to the user, its form and log, and its output's folder and stem."""
+    """One input: where it is read, how it is called to the user, its form and log.
+
+    Its output goes to ``target``, a folder and stem, with ``extension`` where it keeps the input's form.
+    """
 
     path: Path
     name: str
     form: Form | None
     log: str
     target: PurePosixPath
+    extension: str
     size: int
     stdin: bool = False
 
@@ -134,12 +138,15 @@ class _Found:
         form = sniff(first)
         if form is None and first.strip():
             return Skipped(name, "not a Zeek or Suricata log", wrong=named)
-        stem = _LOG.sub("", _COMPRESSED.sub("", target.name)) or target.name
-        if stdin and form is Form.TSV:
-            stem = _header_path(first) or stem
+        whole = _COMPRESSED.sub("", target.name)
+        stem = _LOG.sub("", whole) or target.name
+        extension = whole.removeprefix(stem)
+        if stdin:
+            extension = ".log" if form is Form.TSV else ".json"
+            stem = "eve" if form is Form.EVE else _header_path(first) or stem
         log = _STEM_LOG.match(stem)
         where = self._free(target, stem)
-        return LogFile(path, name, form, log[0] if log else "unknown", where, about.st_size, stdin)
+        return LogFile(path, name, form, log[0] if log else "unknown", where, extension, about.st_size, stdin)
 
     def _free(self, target: PurePosixPath, stem: str) -> PurePosixPath:
         """A place for the output that no other input has: conn.log.gz beside conn.log keeps its whole name."""

@@ -76,11 +76,11 @@ def parse(text: str, old: Schema) -> Schema:
         elif word == "types":
             types = value.split(dialect.separator or "\t")
     if fields is None and types is None:
-        return replace(old, log=log, dialect=dialect, problem=old.problem or _problem(dialect))
+        return replace(old, log=log, dialect=dialect, problem=_problem(dialect) or old.problem)
     names = old.fields if fields is None else _unique(fields)
     kinds = ["string"] * len(names) if types is None else types
     problem = _problem(dialect)
-    if len(kinds) != len(names):
+    if problem is None and len(kinds) != len(names):
         problem = f"the header names {len(names)} fields but {len(kinds)} types"
     return Schema(log, dialect, names, dict(zip(names, kinds, strict=False)), problem)
 
