@@ -5,7 +5,8 @@
 
 SHARED holds data/flows (one folder of logs a capture, truth.csv), data/site-a (a site with its truth, scans and failed
 connections included: there, no claim is right) and tools (the vocabulary that folds labels). The
-flows of one capture and label weigh their number to the power of 0.75, so that no big capture decides alone. The model is multinomial: a
+flows of one capture and label weigh their number to the power of 0.75, so that no big capture decides alone. The
+model is multinomial: a
 claim's score is the sum of the weights of its evidence, "none of them" scores 0, and a penalty keeps weights that few
 captures speak about near where they stand.
 """
@@ -59,7 +60,13 @@ PRIOR = {
     "contradicted": -0.5,
 }
 # A port that two sides talk on is an assertion: alone it never makes nine tenths sure, whatever these captures say.
-CEILINGS = {"port.system.open": 2.1, "port.user.open": 2.1, "swapped": 2.1, "port.system.one_way": 3.0, "port.user.one_way": 3.0}
+CEILINGS = {
+    "port.system.open": 2.1,
+    "port.user.open": 2.1,
+    "swapped": 2.1,
+    "port.system.one_way": 3.0,
+    "port.user.one_way": 3.0,
+}
 Floats = npt.NDArray[np.float64]
 Fold = Callable[[str], str]
 

@@ -1,7 +1,7 @@
 """zeek-enrich: what application every flow in Zeek and Suricata logs really is, on what evidence, and how sure.
 
-The public API is small: :func:`read` gives a log as a pandas DataFrame, :func:`enrich_frame` adds this project's columns
-to one. The command line is ``zeek-enrich``.
+The public API is small: :func:`read` gives a log as a pandas DataFrame, :func:`enrich_frame` adds this project's
+columns to one. The command line is ``zeek-enrich``.
 """
 
 from __future__ import annotations

@@ -65,7 +65,9 @@ def main() -> None:
     "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables (TOML)."
 )
 @click.option("--only", metavar="NAME,...", help="Run these enrichers only (see: zeek-enrich enrichers).")
-@click.option("--logs", metavar="LOG,...", help="Write these logs only, e.g. conn,http. The others still give evidence.")
+@click.option(
+    "--logs", metavar="LOG,...", help="Write these logs only, e.g. conn,http. The others still give evidence."
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
 @_errors
 def run(
@@ -83,7 +85,8 @@ def run(
     The output mirrors the input, beside rejects.ndjson (what could not be read) and run.json (the record of the run).
 
     \b
-    Exit status: 0 all well; 1 some input was rejected; 2 wrong usage; 3 nothing could be read; 4 the output could not be written.
+    Exit status: 0 all well; 1 some input was rejected; 2 wrong usage; 3 nothing could be read;
+    4 the output could not be written.
 
     \b
     Examples:
@@ -115,7 +118,7 @@ def _split(text: str | None) -> tuple[str, ...]:
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
 @_errors
 def lookup(what: tuple[str, ...], config: Path | None) -> None:
-    """Look one thing up in the tables; with - for VALUE, one value a line on standard input, one JSON object a line out.
+    """Look one thing up in the tables. With - for VALUE: one value a line in, one JSON object a line out.
 
     \b
     Examples:
@@ -165,7 +168,7 @@ def enrichers() -> None:
 )
 @_errors
 def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> None:
-    """Validate mapping tables and run their embedded examples; all of them, or those named, e.g. sites banners/ssh.toml."""
+    """Validate mapping tables and run their embedded examples: all, or those named, e.g. sites banners/ssh.toml."""
     from enrich.checks import check_tables
     from enrich.tables import Tables
     from enrich.terminal import list_checks

@@ -123,7 +123,9 @@ COLUMNS: tuple[Column, ...] = (
         ("category", pl.String, "category of a subsidiary site, from the name"),
         ("product", pl.String, "the product it belongs to"),
     ),
-    *_group("dns, http, ssl, quic", "name.", ("registered_domain", pl.String, "registered domain, public-suffix aware")),
+    *_group(
+        "dns, http, ssl, quic", "name.", ("registered_domain", pl.String, "registered domain, public-suffix aware")
+    ),
     *(column for log, prefix in BANNER_LOGS for column in software(log, prefix)),
 )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from enrich import registry
 from enrich.columns import BANNER_LOGS, COLUMNS, Column
+from enrich.model import Enricher, RollUp
 
 _SOFTWARE_PREFIXES = frozenset(prefix for _, prefix in BANNER_LOGS)
 
@@ -51,8 +52,10 @@ def sides() -> str:
 
 def enrichers() -> str:
     """What is built in: name, what it does, the tables it reads."""
-    every = [*registry.BUILT_IN, *registry.ROLL_UPS]
-    rows = ((f"`{item.name}`", item.doc, ", ".join(f"`{table}`" for table in getattr(item, "tables", ()))) for item in every)
+    every: list[Enricher | RollUp] = [*registry.BUILT_IN, *registry.ROLL_UPS]
+    rows = (
+        (f"`{item.name}`", item.doc, ", ".join(f"`{table}`" for table in getattr(item, "tables", ()))) for item in every
+    )
     return _table(("enricher", "what it adds", "tables"), rows)
 
 

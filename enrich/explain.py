@@ -32,7 +32,9 @@ def find(directory: Path, uid: str) -> dict[str, Any]:
                 "flow": {name: found.get(name) for name in SHOWN},
                 "evidence": explained(found.get("app.evidence") or []),
             }
-    raise SourceError(f"{directory}: no flow with uid {uid!r}; is it the output of a run, and does it hold conn records?")
+    raise SourceError(
+        f"{directory}: no flow with uid {uid!r}; is it the output of a run, and does it hold conn records?"
+    )
 
 
 def explained(evidence: list[str]) -> list[dict[str, Any]]:
@@ -80,7 +82,7 @@ def _records(path: Path, uid: str) -> Iterator[dict[str, Any]]:
 
 def _open(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")
+        return io.BufferedReader(gzip.open(path, "rb"))
     if path.suffix == ".zst":
         return io.BufferedReader(zstandard.open(path, "rb"))
     return path.open("rb")

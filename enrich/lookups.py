@@ -27,7 +27,9 @@ def look_up(kind: str, args: Sequence[str], values: Sequence[str], tables: Table
 
 def _applied(enricher: Enricher, keys: pl.DataFrame, tables: Tables, prefix: str = "") -> list[Found]:
     work = tables.shared(f"work of {enricher.name}", lambda: enricher.prepare(tables))
-    return [{name.removeprefix(prefix): value for name, value in row.items()} for row in work(keys).iter_rows(named=True)]
+    return [
+        {name.removeprefix(prefix): value for name, value in row.items()} for row in work(keys).iter_rows(named=True)
+    ]
 
 
 def _port(_: Sequence[str], values: Sequence[str], tables: Tables) -> list[Found]:
@@ -41,7 +43,10 @@ def _port(_: Sequence[str], values: Sequence[str], tables: Tables) -> list[Found
     found = _applied(ports.ENRICHER, keys, tables, "port.")
     catalogue = applications.load(tables)
     claims = [catalogue.by_port.get((port, proto)) for port, proto in keys.iter_rows()]
-    return [{"transport": proto, **row, "protocol": claim} for (_, proto), row, claim in zip(keys.iter_rows(), found, claims, strict=True)]
+    return [
+        {"transport": proto, **row, "protocol": claim}
+        for (_, proto), row, claim in zip(keys.iter_rows(), found, claims, strict=True)
+    ]
 
 
 def _banner(args: Sequence[str], values: Sequence[str], tables: Tables) -> list[Found]:

@@ -119,7 +119,7 @@ class RollUp:
 
 @dataclass(slots=True)
 class Added:
-    """Columns to append to a batch: row ``index[i]`` of ``table`` belongs to row ``i`` (``index`` None: row ``i`` itself).
+    """Columns to append to a batch: row ``index[i]`` of ``table`` is row ``i``'s (without index, row ``i`` itself).
 
     ``memo`` (if any) is where the table's rendered rows are remembered.
     """
@@ -202,13 +202,17 @@ class Memo:
         return out.rename(dict(zip(out.columns, self.names, strict=True)))
 
 
-def key_frame(frame: pl.DataFrame, use: Use, keys: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame | None:
+def key_frame(
+    frame: pl.DataFrame, use: Use, keys: Mapping[str, pl.DataType | type[pl.DataType]]
+) -> pl.DataFrame | None:
     """The key columns of a batch under the enricher's own names; None if the log has none of them."""
     if use.absent is not None and use.absent in frame.columns:
         return None
     if not any(column in frame.columns for column in use.columns):
         return None
-    return pl.DataFrame([_key(frame, column, key, kind) for (key, kind), column in zip(keys.items(), use.columns, strict=True)])
+    return pl.DataFrame(
+        [_key(frame, column, key, kind) for (key, kind), column in zip(keys.items(), use.columns, strict=True)]
+    )
 
 
 def _key(frame: pl.DataFrame, column: str, key: str, kind: pl.DataType | type[pl.DataType]) -> pl.Series:

@@ -63,7 +63,8 @@ class Prefixes:
             return None
         if packed.startswith(_MAPPED):
             at = np.searchsorted(self._edges, int.from_bytes(packed[12:]), side="right") - 1
-            return self._values[int(at)]
+            value: str | None = self._values[int(at)]
+            return value
         return self._six_values[bisect_right(self._six_edges, int.from_bytes(packed)) - 1]
 
 

@@ -34,7 +34,7 @@ def expand(table: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def services(resources: Resources) -> pl.DataFrame:
-    """Service by port and transport: the site's own (``[tables] "ports/in_use.csv"``), then names in use, then IANA's."""
+    """Service by port and transport: the site's own rows, then names in use, then IANA's."""
     columns = ["port", "last_port", "transport", "name"]
     layers = [resources.csv(IN_USE).select(columns), resources.csv(REGISTRY).select(columns)]
     return expand(pl.concat(layers), REGISTRY).rename({"name": "service"})

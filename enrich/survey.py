@@ -296,7 +296,9 @@ class Survey:
             return
         for service in known["service"].unique():
             if service not in self._services:
-                protocols = (self.catalogue.canonical(name.lstrip("-")) for name in service.split(",") if name[:1] != "-")
+                protocols = (
+                    self.catalogue.canonical(name.lstrip("-")) for name in service.split(",") if name[:1] != "-"
+                )
                 mask = 0
                 for protocol in protocols:
                     mask |= self.bits.of(protocol)
@@ -395,7 +397,7 @@ def _state(frame: pl.DataFrame) -> pl.Series:
     if {"proto", "conn_state"} <= set(frame.columns):
         failed = (pl.col("proto") == "tcp") & pl.col("conn_state").is_in(_NEVER_OPENED)
     state = pl.when(failed).then(pl.lit("failed")).when(~answered).then(pl.lit("one_way")).otherwise(pl.lit("open"))
-    return frame.select(state.alias("state")).to_series() if frame.width else pl.Series("state", [], pl.String)
+    return frame.with_columns(state.alias("_state"))["_state"]
 
 
 def _zero_nulls(keys: Keys, texts: pl.Series) -> Keys:

@@ -24,7 +24,7 @@ _SHOWN = 15
 
 
 def printable(text: str) -> str:
-    """Text with control characters (also C1 and bidirectional ones) as escapes, so that no log value drives a terminal."""
+    """Text with control characters (C1 and bidirectional ones too) as escapes: no log value drives a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -116,7 +116,9 @@ def summary(report: pipeline.Report, folder: Path) -> None:
         if rest:
             others = sum(item["flows"] for item in rest)
             share = f"{100 * others / flows:.1f}"
-            table.add_row(f"{len(rest)} more", "", "", f"{others:,}", share, size(sum(item["bytes"] for item in rest)), "")
+            table.add_row(
+                f"{len(rest)} more", "", "", f"{others:,}", share, size(sum(item["bytes"] for item in rest)), ""
+            )
         console.print(table)
         console.print()
     rejected = sum(item.rejected for item in report.files)
@@ -126,11 +128,13 @@ def summary(report: pipeline.Report, folder: Path) -> None:
     console.print(line)
     if rejected:
         worst = [item for item in report.files if item.rejected]
-        console.print(f"[red]{rejected:,} records rejected[/red] in {len(worst)} files: see {safe(folder / 'rejects.ndjson')}")
-        for item in worst[:_SHOWN]:
-            console.print(f"  {safe(item.name)}: {item.rejected:,} of {item.rows:,}")
-    for item in report.files:
-        for problem in item.problems:
+        console.print(
+            f"[red]{rejected:,} records rejected[/red] in {len(worst)} files: see {safe(folder / 'rejects.ndjson')}"
+        )
+        for file in worst[:_SHOWN]:
+            console.print(f"  {safe(file.name)}: {file.rejected:,} of {file.rows:,}")
+    for file in report.files:
+        for problem in file.problems:
             console.print(f"[red]damaged:[/red] {safe(problem)}")
     unread = [item for item in report.skipped if not item.wrong]
     if unread:
@@ -158,11 +162,15 @@ def list_enrichers(every: Sequence[Enricher], roll_ups: Sequence[RollUp]) -> Non
         console.print(f"[bold]{safe(item.name)}[/bold]  {safe(item.doc)}")
         reads = sorted({f"{log}: {', '.join(use.columns)}" for use in item.uses for log in use.logs})
         console.print(f"  reads   {safe('; '.join(reads))}")
-        console.print(f"  adds    {safe(', '.join(name for name in item.columns() if not name.startswith('_')) or '(evidence)')}")
+        console.print(
+            f"  adds    {safe(', '.join(name for name in item.columns() if not name.startswith('_')) or '(evidence)')}"
+        )
         if item.tables:
             console.print(f"  tables  {safe(', '.join(item.tables))}")
     for roll_up in roll_ups:
-        console.print(f"[bold]{safe(roll_up.name)}[/bold]  {safe(roll_up.doc)}  (roll-up of {', '.join(sorted(roll_up.reads))})")
+        console.print(
+            f"[bold]{safe(roll_up.name)}[/bold]  {safe(roll_up.doc)}  (roll-up of {', '.join(sorted(roll_up.reads))})"
+        )
 
 
 def list_checks(results: Iterable[Result]) -> int:
@@ -170,7 +178,9 @@ def list_checks(results: Iterable[Result]) -> int:
     console, failed = out(), 0
     for result in results:
         mark = "[green]ok[/green]  " if result.problem is None else "[red]FAIL[/red]"
-        console.print(f"{mark} {safe(result.table):36} {safe(result.found if result.problem is None else result.problem)}")
+        console.print(
+            f"{mark} {safe(result.table):36} {safe(result.found if result.problem is None else result.problem)}"
+        )
         failed += result.problem is not None
     return 1 if failed else 0
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from enrich import inferences
 from enrich.applications import Catalogue, load
+from enrich.columns import Type
 from enrich.inferences import Inference, Inferences
 from enrich.model import Enricher, Resources, Use, Work
 
@@ -38,7 +39,7 @@ class Evidence:
         return f"{self.source}:{self.what}"
 
 
-KEYS = {
+KEYS: dict[str, Type] = {
     "proto": pl.String,
     "service": pl.String,
     "resp_port": pl.UInt16,
@@ -80,7 +81,7 @@ COLUMNS = (
     "_resp_network_app",
     "_orig_network_app",
 )
-ADDS = {
+ADDS: dict[str, Type] = {
     "protocol": pl.String,
     "name": pl.String,
     "category": pl.String,
@@ -292,5 +293,7 @@ def strength(resources: Resources, source: str) -> float | None:
     if source in table["application"]:
         return float(table["application"][source])
     weights = table["protocol"]
-    weight = next((weights[name] for name in (source, f"{source}.open", f"{source}.system.open") if name in weights), None)
+    weight = next(
+        (weights[name] for name in (source, f"{source}.open", f"{source}.system.open") if name in weights), None
+    )
     return None if weight is None else 1 / (1 + math.exp(-float(weight)))

@@ -71,7 +71,8 @@ def test_the_shipped_table_speaks_of_known_things_and_no_row_hides_behind_anothe
     for row in tables.csv(inferences.TABLE).iter_rows(named=True):
         assert row["network_app"] is None or row["network_app"] in own_networks, row
         assert row["protocol"] is None or row["protocol"] in catalogue.protocols, row
-        named = {None, *catalogue.applications, *catalogue.protocols}  # IPP is a protocol of its own and an HTTP application
+        # IPP is a protocol of its own, and an application of HTTP.
+        named = {None, *catalogue.applications, *catalogue.protocols}
         assert row["application"] in named, row
         assert row["note"], row
         expected = Inference(row["protocol"], row["application"])

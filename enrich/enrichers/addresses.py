@@ -55,10 +55,8 @@ def _geoip2(path: Path, kind: str) -> Lookup:
     import geoip2.errors
 
     reader = geoip2.database.Reader(str(path))
-    method = reader.asn if "ASN" in kind else reader.isp if "ISP" in kind else None
-    method = method or (
-        reader.city if "City" in kind else reader.enterprise if "Enterprise" in kind else reader.country
-    )
+    methods = {"ASN": reader.asn, "ISP": reader.isp, "City": reader.city, "Enterprise": reader.enterprise}
+    method = next((method for name, method in methods.items() if name in kind), reader.country)
 
     def look_up(address: str) -> dict[str, object]:
         try:

@@ -24,7 +24,9 @@ def prepare(resources: Resources) -> Work:
         both = pl.col("orig").is_not_null() & pl.col("resp").is_not_null()
         unanswered = (pl.col("resp_pkts") == 0) & (pl.col("orig_pkts") > 0)
         tcp = pl.col("proto") == "tcp"
-        scan = tcp & (pl.col("conn_state").is_in(failed) | (unanswered & (pl.col("orig_pkts") <= t["scan_max_packets"])))
+        scan = tcp & (
+            pl.col("conn_state").is_in(failed) | (unanswered & (pl.col("orig_pkts") <= t["scan_max_packets"]))
+        )
         transfer = (
             both
             & (big >= t["transfer_min_mean"])

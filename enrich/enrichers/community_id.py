@@ -124,9 +124,7 @@ ENRICHER = Enricher(
         "resp_port": pl.UInt16,
     },
     adds={"community_id": pl.String},
-    uses=(
-        Use(("conn",), ("proto", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"), absent="community_id"),
-    ),
+    uses=(Use(("conn",), ("proto", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"), absent="community_id"),),
     prepare=prepare,
     distinct=False,
 )

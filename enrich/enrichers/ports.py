@@ -22,7 +22,9 @@ def prepare(resources: Resources) -> Work:
             known, left_on=["port", "proto"], right_on=["port", "transport"], how="left", maintain_order="left"
         )
         return found.select(
-            pl.col("service").alias("port.service"), pl.col("group").alias("port.group"), pl.col("note").alias("port.note")
+            pl.col("service").alias("port.service"),
+            pl.col("group").alias("port.group"),
+            pl.col("note").alias("port.note"),
         )
 
     return work

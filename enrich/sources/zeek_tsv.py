@@ -95,7 +95,7 @@ class _Rows:
         return None
 
     def _fast(self, names: frozenset[str] | None, check: bool) -> pl.DataFrame | None:
-        """All rows at once; None if any of them needs a closer look. ``check`` also those columns that nobody asked for."""
+        """All rows at once; None if any needs a closer look. ``check`` also those columns that nobody asked for."""
         types = self.schema.types
         height = self.table.count(b"\n") + (not self.table.endswith(b"\n"))
         if self.table.count(self.separator) != height * (len(types) - 1) or not rows.is_utf8(self.table):

@@ -27,7 +27,9 @@ def typed(values: pl.Series, kind: str, dialect: Dialect, marks: frozenset[str])
     return _scalars(values, kind, dialect, marks)
 
 
-def _scalars(values: pl.Series, kind: str, dialect: Dialect, marks: frozenset[str]) -> tuple[pl.Series, pl.Series | None]:
+def _scalars(
+    values: pl.Series, kind: str, dialect: Dialect, marks: frozenset[str]
+) -> tuple[pl.Series, pl.Series | None]:
     if kind == "bool":
         out = values.replace_strict(_BOOL, default=None, return_dtype=pl.Boolean)
     elif scalar(kind) == pl.String:
@@ -49,7 +51,9 @@ def _strings(values: pl.Series, dialect: Dialect, marks: frozenset[str]) -> pl.S
     return values
 
 
-def _lists(values: pl.Series, inner: str, dialect: Dialect, marks: frozenset[str]) -> tuple[pl.Series, pl.Series | None]:
+def _lists(
+    values: pl.Series, inner: str, dialect: Dialect, marks: frozenset[str]
+) -> tuple[pl.Series, pl.Series | None]:
     """Sets and vectors, each a list: split once for the whole column, typed as one column, grouped again."""
     empty = (values == dialect.empty_field).fill_null(False)
     cells = pl.DataFrame({"cell": values.set(empty, None).str.split(dialect.set_separator)}).with_row_index("row")
