@@ -8,8 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from enrich import applications, fingerprints, inferences, networks
+from enrich import applications, banners, fingerprints, inferences, networks, payload
+from enrich.banners.knowledge import Knowledge
 from enrich.enrichers import sites
+from enrich.enrichers.banners import FOLDER as BANNERS
 from enrich.enrichers.ports import CARE
 from enrich.errors import TableError
 from enrich.inferences import Inferences
@@ -72,6 +74,12 @@ def _check(name: str, tables: Tables) -> str:
         found = f"{expand(read_csv(path), name).height:,} ports"
     elif folder == applications.FOLDER:
         found = _check_applications(path, tables)
+    elif folder == payload.FOLDER:
+        signatures = payload.read(path)
+        found = f"{len(signatures)} signatures, {payload.load(tables).check(signatures)} examples"
+    elif folder == BANNERS and path.suffix == ".toml":
+        knowledge = tables.shared("banner knowledge", lambda: Knowledge(path.parent))
+        found = "{} rules, {} examples".format(*banners.check_table(path, knowledge))
     elif name == inferences.TABLE:
         Inferences(read_csv(path).select(inferences.COLUMNS).iter_rows())
     elif folder in VALUE_OF_PREFIX:
@@ -81,12 +89,11 @@ def _check(name: str, tables: Tables) -> str:
 
 def _check_own(path: Path) -> str:
     if path.suffix == ".csv":
-        frame = read_csv(path)
-        return f"{frame.height:,} rows"
+        return f"{read_csv(path).height:,} rows"
     table = read_toml(path)
     if "fingerprint" in table:
         rules = fingerprints.load(path)
-        return f"{len(rules.rules)} rules, {sum(len(rule.examples) for rule in rules.rules)} examples"
+        return f"{len(rules.rules)} rules, {rules.check()} examples"
     return f"{sum(len(value) for value in table.values() if isinstance(value, (list, dict)))} entries"
 
 
