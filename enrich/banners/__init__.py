@@ -67,6 +67,10 @@ class Banners:
         self.services: tuple[str, ...] = tuple(sorted(path.stem for path in directory.glob("*.toml")))
         if not self.services:
             raise TableError(f"{fingerprints.table_name(directory)}: holds no fingerprint table (*.toml)")
+        for path in self._overlays:
+            if path.stem not in self.services:
+                known = ", ".join(self.services)
+                raise TableError(f"{path}: is not named after a service that is known ({known})")
 
     def parse(self, service: str, value: str) -> Banner:
         """What one banner says. With or without its protocol's prefix; an unknown service gives an empty Banner."""

@@ -21,11 +21,12 @@ CARRIERS: tuple[tuple[str, str, str, str], ...] = (
 
 
 def load(resources: Resources) -> Banners:
-    """The banner tables, with the user's Recog directory (``[recog] directory``) if there is one."""
+    """The banner tables, with the site's own (``[tables] banners``) and its Recog directory (``[recog] directory``)."""
 
     def build() -> Banners:
         first = bool(resources.settings("recog").get("first", False))
-        return Banners(resources.path(FOLDER), resources.setting_path("recog", "directory"), first)
+        recog = resources.setting_path("recog", "directory")
+        return Banners(resources.path(FOLDER), recog, first, resources.overlays(FOLDER))
 
     return resources.shared("banner tables", build)
 

@@ -1,0 +1,68 @@
+"""The banner enrichers: each log's banner under its own prefix, and a site's own rules before ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from enrich.columns import TYPES
+from enrich.enrichers.banners import CARRIERS, ENRICHERS
+from enrich.errors import TableError
+from enrich.model import Resources
+from enrich.tables import Tables
+
+RULE = """
+[table]
+source = "us"
+licence = "ours"
+date = "2026-01-01"
+[[fingerprint]]
+id = "gate"
+about = "our own gate"
+match = '^Gate_(?P<version>[0-9.]+)'
+set = { product = "Gatehouse" }
+examples = [{ text = "Gate_1.2", fields = { version = "1.2" } }]
+"""
+
+
+def parse(tables: Resources, name: str, banner: str | None) -> dict[str, object]:
+    enricher = next(enricher for enricher in ENRICHERS if enricher.name == name)
+    work = enricher.prepare(tables)
+    return work(pl.DataFrame({"banner": pl.Series([banner], dtype=pl.String)})).row(0, named=True)
+
+
+def site(folder: Path, name: str) -> Tables:
+    (folder / name).write_text(RULE)
+    return Tables(config={"tables": {"banners": name}}, config_path=folder / "site.toml")
+
+
+def test_both_sides_of_ssh() -> None:
+    for side in ("ssh_client", "ssh_server"):
+        found = parse(Tables(), side, "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3")
+        assert (found["product"], found["version"]) == ("OpenSSH", "9.2p1")
+        assert (found["os"], found["os_version"], found["protocol"]) == ("Debian", "12", "2.0")
+
+
+def test_no_banner_says_nothing() -> None:
+    for enricher in ENRICHERS:
+        assert set(parse(Tables(), enricher.name, None).values()) == {None}
+
+
+def test_every_column_is_in_the_vocabulary() -> None:
+    for enricher in ENRICHERS:
+        assert set(enricher.columns()) <= TYPES.keys()
+    assert len(ENRICHERS) == len({prefix for *_, prefix in CARRIERS})
+
+
+def test_a_site_s_own_rules_come_first(tmp_path: Path) -> None:
+    banner = "SSH-2.0-Gate_1.2"
+    assert parse(Tables(), "ssh_server", banner)["product"] != "Gatehouse"
+    found = parse(site(tmp_path, "ssh.toml"), "ssh_server", banner)
+    assert (found["product"], found["version"], found["protocol"]) == ("Gatehouse", "1.2", "2.0")
+
+
+def test_a_table_for_no_service_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"our-ssh\.toml: is not named after a service"):
+        parse(site(tmp_path, "our-ssh.toml"), "ssh_server", "SSH-2.0-Gate_1.2")
