@@ -16,11 +16,12 @@ def expand(table: pl.DataFrame, name: str) -> pl.DataFrame:
         pl.col("port").cast(pl.UInt16, strict=False),
         pl.coalesce("last_port", "port").cast(pl.UInt16, strict=False).alias("last_port"),
     )
-    wrong = numbers.filter(
+    wrong = numbers.select(
         pl.col("port").is_null() | pl.col("last_port").is_null() | (pl.col("port") > pl.col("last_port"))
-    )
-    if wrong.height:
-        raise TableError(f"{name}: not a port or range of ports: {table.row(0)}")
+    ).to_series()
+    if wrong.any():
+        row = ",".join(cell or "" for cell in table.filter(wrong).row(0))
+        raise TableError(f"{name}: not a port or range of ports: {row}")
     return (
         numbers.with_columns(
             pl.int_ranges("port", pl.col("last_port").cast(pl.Int64) + 1, dtype=pl.UInt16).alias("port"),

@@ -1,0 +1,40 @@
+"""Service names by port: layers, ranges, and rows that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from enrich.errors import TableError
+from enrich.services import IN_USE, expand, services
+from enrich.tables import Tables
+
+HEADER = "port,last_port,transport,name,description\n"
+
+
+def site(folder: Path, rows: str) -> Tables:
+    (folder / "ours.csv").write_text(HEADER + rows)
+    return Tables(config={"tables": {IN_USE: "ours.csv"}}, config_path=folder / "site.toml")
+
+
+def named(tables: Tables, port: int, transport: str) -> str | None:
+    found = services(tables).filter((pl.col("port") == port) & (pl.col("transport") == transport))["service"]
+    return found.item() if found.len() else None
+
+
+def test_the_site_then_what_is_in_use_then_the_registry(tmp_path: Path) -> None:
+    tables = site(tmp_path, "80,,tcp,intranet,\n40000,40002,tcp+udp,cameras,\n")
+    assert named(tables, 80, "tcp") == "intranet"
+    assert named(tables, 80, "udp") == named(Tables(), 80, "udp")
+    assert [named(tables, port, "udp") for port in (40000, 40002)] == ["cameras", "cameras"]
+    assert named(Tables(), 80, "tcp") == "http"  # the registry says www-http
+    assert named(Tables(), 22, "tcp") == "ssh"
+
+
+@pytest.mark.parametrize("row", ["x,,tcp,a,", "70000,,tcp,a,", "20,10,tcp,a,", ",,tcp,a,", "1,70000,udp,a,"])
+def test_a_row_that_is_no_range_is_named(tmp_path: Path, row: str) -> None:
+    tables = site(tmp_path, f"80,,tcp,good,\n{row}\n")
+    with pytest.raises(TableError, match=f"^ports.csv: not a port or range of ports: {row}$"):
+        expand(tables.csv(IN_USE), "ports.csv")
