@@ -23,8 +23,6 @@ T = TypeVar("T")
 _HERE = Path(__file__).resolve().parent
 MAPPINGS = _HERE / "mappings" if (_HERE / "mappings").is_dir() else _HERE.parent / "mappings"
 
-SECTIONS = frozenset({"tables", "databases", "recog", "domain_lists", "networks"})
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
