@@ -108,7 +108,7 @@ COLUMNS: tuple[Column, ...] = (
         ("community_id", pl.String, "community id version 1, if the log lacks it"),
     ),
     *_group(
-        "http",
+        "http, websocket, quic",
         "ua.",
         ("family", pl.String, "browser or program that the User-Agent names"),
         ("version", pl.String, "its version"),
@@ -116,6 +116,7 @@ COLUMNS: tuple[Column, ...] = (
         ("os_version", pl.String, "its version"),
         ("device", pl.String, "device that the User-Agent names"),
         ("kind", pl.String, "browser, mobile, bot, library, tool, updater, other"),
+        ("oddity", pl.String, "what is odd about the User-Agent: empty, impossible version, engine and family disagree, …"),
     ),
     *_group(
         "conn, http, ssl, dns, quic",

@@ -134,6 +134,8 @@ class Judge:
 
     def _by_network(self, key: Key) -> Iterator[Evidence]:
         """Which application the responder's network, and the port in it, speak for."""
+        if key["proto"] not in ("tcp", "udp"):
+            return
         network = key["resp_network"] or key["orig_network"]
         inferred = self._inferred(key)
         if inferred is not None and inferred.application is not None:
@@ -167,6 +169,9 @@ class Judge:
         if key["size_denies"] is not None:
             yield Evidence(key["size_denies"], "size", f"not {key['size_denies']}", "size_denies")
         asserted = key["resp_asserts"]
+        inferred = self._inferred(key) if key["resp_network"] is not None else None
+        if inferred is not None and inferred.protocol not in (None, asserted):
+            return  # what the port stands for in general is not what it stands for in this network
         if asserted is not None:
             what = f"{key['resp_port']}/{key['port_service'] or asserted}"
             kind = "system" if int(key["resp_port"] or 0) < 1024 else "user"
