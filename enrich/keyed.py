@@ -26,11 +26,14 @@ def hashes(*columns: pl.Series) -> Keys:
     return frame.hash_rows(seed=7).to_numpy()
 
 
-def positions(known: Keys, keys: Keys) -> npt.NDArray[np.intp]:
-    """Where each key would stand among sorted ones. Asked in order, which spares the processor's caches."""
+def positions(known: Keys, keys: Keys, side: Literal["left", "right"] = "left") -> npt.NDArray[np.intp]:
+    """Where each key would stand among sorted ones, before its equals or behind (as in numpy's ``searchsorted``).
+
+    Asked in order, which spares the processor's caches.
+    """
     order = np.argsort(keys)
     out = np.empty(len(keys), dtype=np.intp)
-    out[order] = np.searchsorted(known, keys[order])
+    out[order] = np.searchsorted(known, keys[order], side)
     return out
 
 

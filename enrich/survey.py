@@ -7,7 +7,7 @@ the records stand in their files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.batch import Batch
+from enrich.payload import Payloads
 from enrich.keyed import CONFLICT, Keyed, Keys, hashes, parts, positions
 
 # A log of its own means that an analyzer followed the protocol in the payload.
@@ -67,6 +68,7 @@ LOG_PROTOCOLS: Mapping[str, str] = {
 }
 _NAMED = {"ssl": ("server_name", "sni"), "quic": ("server_name", "sni"), "http": ("host", "host")}
 _HOST_BIT = np.uint64(1 << 63)
+STRENGTHS = ("certain", "likely")
 SOURCES = ("sni", "host", "cert", "dns", "dns_any")
 
 _FLOW = frozenset({"uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto"})
@@ -76,6 +78,7 @@ _READ: dict[str, frozenset[str]] = {
     "ssl": _FLOW | {"version", "server_name", "cert_chain_fps", "cert_chain_fuids"},
     "quic": _FLOW | {"server_name"},
     "dns": _FLOW | {"ts", "query", "answers", "TTLs"},
+    "payload": _FLOW | {"id.orig_p", "orig_payload_hex", "resp_payload_hex"},
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "san.dns"}),
 }
 
@@ -191,18 +194,16 @@ class Answers:
             return np.zeros(len(keys), np.uint64)
         # One second of slack: times are whole seconds here.
         when = times.fill_null(0).clip(0, 2**32 - 2).cast(pl.UInt32).to_numpy() + np.uint32(1)
-        at = positions(known, keys)
-        last = len(known) - 1
-        found = np.full(len(keys), -1, dtype=np.int64)
-        open_ = known[np.minimum(at, last)] == keys
-        # From the first answer of each key on, step by step to the last that is not later: there are few of each.
-        while open_.any():
-            safe = np.minimum(at, last)
-            open_ &= (at <= last) & (known[safe] == keys) & (since[safe] <= when)
-            found[open_] = at[open_]
-            at = at + 1
+        first, end = positions(known, keys), positions(known, keys, "right")
+        low, high = first, end
+        # Halving, for all flows at once: a server of many names may have any number of answers.
+        while (undecided := low < high).any():
+            middle = np.where(undecided, (low + high) // 2, 0)
+            later = since[middle] > when
+            low, high = np.where(undecided & ~later, middle + 1, low), np.where(undecided & later, middle, high)
+        found = low - 1
         safe = np.maximum(found, 0)
-        return np.where((found >= 0) & (when <= until[safe]), names[safe], np.uint64(0))
+        return np.where((found >= first) & (when <= until[safe]), names[safe], np.uint64(0))
 
     def __len__(self) -> int:
         return len(self._settle()[0])
@@ -235,14 +236,17 @@ def _lengthened(keys: Keys, since: Seconds, until: Seconds, names: Keys) -> tupl
 class Survey:
     """What all logs of a run say about its flows. Fill it with :meth:`add`, then ask :meth:`about`."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, payloads: Callable[[], Payloads]) -> None:
+        """``payloads`` loads the payload signatures, should there be payloads."""
         self.catalogue = catalogue
+        self.signatures = payloads
         self.bits = Bits()
         self.names = Names()
         self.protocols = Keyed("any")
         self.servers = Keyed("any")
         self.server_names = Keyed("same")
         self.named = Keyed("least")
+        self.payloads = {strength: Keyed("any") for strength in STRENGTHS}
         self.certificates = Keyed("least")
         self.certificate_names = Keyed("least")
         self.asked = Answers()
@@ -257,6 +261,9 @@ class Survey:
             return
         if log == "conn":
             self._add_services(frame)
+            return
+        if log == "payload":
+            self._add_payloads(frame)
             return
         protocol = LOG_PROTOCOLS.get(log)
         if protocol is None or "uid" not in frame.columns:
@@ -306,6 +313,22 @@ class Survey:
         masks = known["service"].replace_strict(self._services, return_dtype=pl.UInt64).to_numpy()
         self.servers.add(servers, masks)
 
+    def _add_payloads(self, frame: pl.DataFrame) -> None:
+        columns = {"transport": "proto", "resp_port": "id.resp_p", "orig_port": "id.orig_p"}
+        columns |= {"orig": "orig_payload_hex", "resp": "resp_payload_hex"}
+        if not {"uid", *columns.values()} <= set(frame.columns):
+            return
+        found = self.signatures().identify_many(frame.select(pl.col(old).alias(new) for new, old in columns.items()))
+        uids = hashes(frame["uid"])
+        names = {name: self.bits.of(name) for name in found["protocol"].drop_nulls().unique()}
+        masks = found["protocol"].replace_strict(names, default=0, return_dtype=pl.UInt64).to_numpy()
+        servers = _server_keys(frame)
+        for strength, store in self.payloads.items():
+            of_this = np.where((found["strength"] == strength).fill_null(False).to_numpy(), masks, np.uint64(0))
+            store.add(uids, of_this)
+            if servers is not None and strength == "certain":
+                self.servers.add(servers, of_this)
+
     def _add_certificates(self, frame: pl.DataFrame) -> None:
         names = [pl.col("san.dns").list.first()] if frame.schema.get("san.dns") == pl.List(pl.String) else []
         if "certificate.subject" in frame.columns:
@@ -342,12 +365,17 @@ class Survey:
         """What is known of each flow of a conn batch.
 
         Columns: ``resp.name``, ``resp.name_source``; ``_seen``: protocols of the logs that share its uid;
-        ``_server``: protocols that its server spoke in any flow; ``_server_name``: the one name its server goes by.
+        ``_payload_certain``, ``_payload_likely``: what its first payloads are; ``_server``: protocols that its server spoke in any flow; ``_server_name``: the one name its server goes by.
         """
         columns, height = set(frame.columns), frame.height
         null = pl.Series([None], dtype=pl.String).new_from_index(0, height)
         found: dict[str, Keys] = {}
         seen = null
+        payloads = dict.fromkeys((f"_payload_{strength}" for strength in STRENGTHS), null)
+        if "uid" in columns and any(map(len, self.payloads.values())):
+            uids = hashes(frame["uid"])
+            for strength, store in self.payloads.items():
+                payloads[f"_payload_{strength}"] = self.bits.joined(store.get(uids))
         if "uid" in columns and len(self.protocols):
             uids = hashes(frame["uid"])
             seen = self.bits.joined(self.protocols.get(uids))
@@ -379,6 +407,7 @@ class Survey:
                 "resp.name": self.names.get(name) if found else null,
                 "resp.name_source": pl.Series(source).replace_strict(labels, return_dtype=pl.String) if found else null,
                 "_seen": seen,
+                **payloads,
                 "_server": server,
                 "_server_address": frame["id.resp_h"].cast(pl.String) if "id.resp_h" in frame.columns else null,
                 "_state": _state(frame),
