@@ -116,13 +116,23 @@ COLUMNS: tuple[Column, ...] = (
         ("os_version", pl.String, "its version"),
         ("device", pl.String, "device that the User-Agent names"),
         ("kind", pl.String, "browser, mobile, bot, library, tool, updater, other"),
-        ("oddity", pl.String, "what is odd about the User-Agent: empty, impossible version, engine and family disagree, …"),
+        (
+            "oddity",
+            pl.String,
+            "what is odd about it: empty, impossible version, engine and family disagree, …",
+        ),
     ),
     *_group(
         "conn, http, ssl, dns, quic",
         "site.",
         ("category", pl.String, "category of a subsidiary site, from the name"),
         ("product", pl.String, "the product it belongs to"),
+    ),
+    *_group(
+        "payload",
+        "payload.",
+        ("protocol", pl.String, "protocol that the first bytes of the flow belong to"),
+        ("rule", pl.String, "the signature that says so (mappings/payload)"),
     ),
     *_group(
         "dns, http, ssl, quic", "name.", ("registered_domain", pl.String, "registered domain, public-suffix aware")

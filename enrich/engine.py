@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from enrich import applications, registry, survey
+from enrich import applications, payload, registry, survey
 from enrich.batch import Batch
 from enrich.model import Added, Enricher, Memo, RollUp, Use, Work, key_frame
 from enrich.tables import Tables
@@ -19,7 +19,7 @@ class Engine:
     def __init__(self, tables: Tables, only: tuple[str, ...] = ()) -> None:
         self.tables = tables
         self.enrichers = registry.enrichers(only)
-        self.survey = survey.Survey(applications.load(tables))
+        self.survey = survey.Survey(applications.load(tables), lambda: payload.load(tables))
         self._rolled = [(roll_up, roll_up.start(tables)) for roll_up in registry.ROLL_UPS]
         self._memos: dict[tuple[str, str], Memo] = {}
         self._works: dict[str, Work] = {}

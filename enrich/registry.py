@@ -17,6 +17,7 @@ from enrich.enrichers import (
     behavior,
     community_id,
     networks,
+    payload,
     ports,
     sites,
     sizes,
@@ -35,6 +36,7 @@ BUILT_IN: tuple[Enricher, ...] = (
     sites.DOMAINS,
     user_agents.ENRICHER,
     *banners.ENRICHERS,
+    payload.ENRICHER,
     applications.NAMES,
     applications.PORTS,
     networks.ENRICHER,
@@ -46,7 +48,7 @@ BUILT_IN: tuple[Enricher, ...] = (
 
 def third_party() -> list[Enricher]:
     """The enrichers that installed packages offer. Raises ConfigError for one that cannot be used."""
-    found = []
+    found: list[Enricher] = []
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             enricher = entry.load()
@@ -54,6 +56,8 @@ def third_party() -> list[Enricher]:
             raise ConfigError(f"enricher {entry.name} ({entry.value}) cannot be loaded: {error}") from error
         if not isinstance(enricher, Enricher):
             raise ConfigError(f"enricher {entry.name} ({entry.value}) is not an enrich.model.Enricher")
+        if any(enricher.name == other.name for other in (*BUILT_IN, *found)):
+            raise ConfigError(f"enricher {entry.name} ({entry.value}) is called {enricher.name}, as another one is")
         clash = sorted(set(enricher.columns()) & TYPES.keys())
         if clash:
             raise ConfigError(f"enricher {entry.name} ({entry.value}) adds {clash[0]}, a column of zeek-enrich itself")

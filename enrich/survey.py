@@ -16,8 +16,8 @@ import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.batch import Batch
-from enrich.payload import Payloads
 from enrich.keyed import CONFLICT, Keyed, Keys, hashes, parts, positions
+from enrich.payload import STRENGTHS, Payloads
 
 # A log of its own means that an analyzer followed the protocol in the payload.
 LOG_PROTOCOLS: Mapping[str, str] = {
@@ -68,7 +68,6 @@ LOG_PROTOCOLS: Mapping[str, str] = {
 }
 _NAMED = {"ssl": ("server_name", "sni"), "quic": ("server_name", "sni"), "http": ("host", "host")}
 _HOST_BIT = np.uint64(1 << 63)
-STRENGTHS = ("certain", "likely")
 SOURCES = ("sni", "host", "cert", "dns", "dns_any")
 
 _FLOW = frozenset({"uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto"})
@@ -365,7 +364,8 @@ class Survey:
         """What is known of each flow of a conn batch.
 
         Columns: ``resp.name``, ``resp.name_source``; ``_seen``: protocols of the logs that share its uid;
-        ``_payload_certain``, ``_payload_likely``: what its first payloads are; ``_server``: protocols that its server spoke in any flow; ``_server_name``: the one name its server goes by.
+        ``_payload_certain``, ``_payload_likely``: what its first payloads are; ``_server``: protocols that its server
+        spoke in any flow; ``_server_name``: the one name its server goes by.
         """
         columns, height = set(frame.columns), frame.height
         null = pl.Series([None], dtype=pl.String).new_from_index(0, height)

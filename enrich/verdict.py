@@ -17,6 +17,7 @@ from enrich.applications import Catalogue, load
 from enrich.columns import Type
 from enrich.inferences import Inference, Inferences
 from enrich.model import Enricher, Resources, Use, Work
+from enrich.payload import STRENGTHS
 
 TABLE, REFINEMENTS = "evidence.toml", "refinements.csv"
 OBSERVED = frozenset({"log", "log_alone", "dpi", "payload"})
@@ -50,6 +51,8 @@ KEYS: dict[str, Type] = {
     "size": pl.String,
     "size_denies": pl.String,
     "seen": pl.String,
+    "payload_certain": pl.String,
+    "payload_likely": pl.String,
     "server": pl.String,
     "server_address": pl.String,
     "name_source": pl.String,
@@ -71,6 +74,8 @@ COLUMNS = (
     "_size_fits",
     "_size_denies",
     "_seen",
+    "_payload_certain",
+    "_payload_likely",
     "_server",
     "_server_address",
     "resp.name_source",
@@ -151,6 +156,9 @@ class Judge:
         for name in _split(key["seen"]):
             source = "log" if name in detected else "log_alone"
             yield self._refine(Evidence(name, source, name, source), key)
+        for strength in STRENGTHS:
+            for name in _split(key[f"payload_{strength}"]):
+                yield self._refine(Evidence(name, "payload", name, f"payload.{strength}"), key)
         for name in detected:
             yield self._refine(Evidence(name, "dpi", name, "dpi"), key)
 
@@ -243,7 +251,7 @@ def _split(names: str | None) -> list[str]:
 def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     """Blank what cannot matter, so that flows that are judged alike share a key."""
     column = pl.col
-    own = column("seen").is_not_null() | column("service").is_not_null()
+    own = pl.any_horizontal(column("seen", "service", "payload_certain", "payload_likely").is_not_null())
     server = column("server").is_not_null() & ~own
     port = server | column("resp_asserts").is_not_null() | column("resp_network").is_not_null()
     named = column("name_app").is_not_null()
