@@ -34,8 +34,9 @@ def decode(chunk: Chunk, schema: Mapping[str, Type]) -> tuple[pl.DataFrame, pl.S
                 return frame, lines, []
     numbered = [(number, line.strip(b" \t\r")) for number, line in rows.numbered(data, chunk.first_line)]
     rejects = []
-    if cut:
-        number, line = numbered.pop()
+    number, line = numbered[-1]
+    if cut and line:
+        numbered.pop()
         rejects.append(Reject(number, "the record is cut: the file ends in the middle of it", line))
     frames, kept = [pl.DataFrame(schema=dict(schema))], []
     for found in _sorted_out([(number, line) for number, line in numbered if line], schema):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 import polars as pl
 
@@ -30,8 +31,8 @@ def read_columns(
         quote_char=None,
         schema=dict(columns),
         columns=chosen,
-        null_values=None if unset is None else [unset],
-        empty_string_is_null=False,
+        null_values=[unset] if unset else None,
+        empty_string_is_null=unset == "",
         ignore_errors=wrong_as_null,
         low_memory=True,
     )
@@ -40,6 +41,20 @@ def read_columns(
 def unused_byte(data: bytes) -> bytes | None:
     """A byte that does not occur in the data and means nothing to a CSV reader; None if all of them occur."""
     return next((byte for byte in _UNUSED if byte not in data), None)
+
+
+def even(data: bytes, separator: bytes, fields: int) -> bool:
+    """Whether every line has so many fields. The CSV reader would fill up and cut off where it does not look."""
+    marks = data.translate(None, _others(separator))
+    if not data.endswith(b"\n"):
+        marks += b"\n"
+    line = separator * (fields - 1) + b"\n"
+    return len(marks) % len(line) == 0 and marks == line * (len(marks) // len(line))
+
+
+@lru_cache(maxsize=16)
+def _others(separator: bytes) -> bytes:
+    return bytes(byte for byte in range(256) if byte not in (*separator, 10))
 
 
 def split_lines(data: bytes, height: int) -> pl.Series | None:

@@ -25,8 +25,8 @@ def read(chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, keep_r
     """Yield headers, batches and rejects of a TSV log in their order.
 
     ``log`` is its name where no ``#path`` says better; ``want`` names the columns that are asked for of a log (None:
-    all; no name: its rows are passed over); ``keep_raw`` also keeps each record's own text. Which rows are rejected
-    does not depend on what is asked for.
+    all; no name: its rows are passed over); ``keep_raw`` also keeps each record's own text. A first look (some columns,
+    no text) checks the values of those columns only; else the same rows are rejected whatever is asked for.
     """
     schema = Schema(log)
     for chunk in chunks:
@@ -98,8 +98,12 @@ class _Rows:
         """All rows at once; None if any needs a closer look. ``check`` also those columns that nobody asked for."""
         types = self.schema.types
         height = self.table.count(b"\n") + (not self.table.endswith(b"\n"))
-        if self.table.count(self.separator) != height * (len(types) - 1) or not rows.is_utf8(self.table):
+        if not rows.even(self.table, self.separator, len(types)) or not rows.is_utf8(self.table):
             return None
+        if len(types) == 1 and (
+            self.table.startswith((b"\n", b"\r")) or b"\n\n" in self.table or b"\n\r" in self.table
+        ):
+            return None  # a blank line is no row, and looks like one here
         # Text cannot be wrong; all else is read, so that the same rows are rejected in every format.
         chosen = [
             at
