@@ -48,7 +48,7 @@ def _start(_: Resources) -> Accumulator:
 
 
 ROLL_UP = RollUp(
-    name="applications",
+    name="traffic",
     doc="Flows and bytes by protocol, application and category.",
     reads={"conn": frozenset({*_BY, *_SIZES, "app.contradiction"})},
     start=_start,

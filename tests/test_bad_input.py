@@ -401,7 +401,7 @@ def test_an_empty_file(run: Run, file: Path, text: str) -> None:
 )
 @pytest.mark.parametrize("damage", ["truncated", "corrupt", "garbage"])
 @pytest.mark.parametrize("text", [tsv(*(row(n) for n in range(50_000))), "".join(record(n) for n in range(50_000))])
-def test_a_damaged_archive_gives_what_can_be_read(  # noqa: PLR0917
+def test_a_damaged_archive_gives_what_can_be_read(
     run: Run, tmp_path: Path, suffix: str, compress: Any, damage: str, text: str
 ) -> None:
     data = bytearray(compress(text.encode()))
