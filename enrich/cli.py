@@ -194,5 +194,54 @@ def explain(directory: Path, uid: str) -> None:
     explanation(find(directory, uid))
 
 
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write to.")
+@click.option(
+    "--with",
+    "analyzer",
+    type=click.Choice(["auto", "zeek", "suricata"]),
+    default="auto",
+    show_default=True,
+    help="What reads the captures; auto: Zeek if it is installed, else Suricata.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Most time a capture may take."
+)
+@click.option(
+    "--format", "format_", type=click.Choice(["ndjson", "native", "parquet"]), default="ndjson", show_default=True
+)
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
+@_errors
+def pcap(
+    files: tuple[Path, ...],
+    out: Path,
+    analyzer: str,
+    timeout: float | None,
+    format_: str,
+    config: Path | None,
+    quiet: bool,
+) -> None:
+    """Run the installed Zeek or Suricata on packet captures and enrich the logs; several captures get a folder each.
+
+    Captures given together count as one site's: what is learned of a server in one holds in the others.
+
+    \b
+    Examples:
+      zeek-enrich pcap capture.pcap --out enriched
+      zeek-enrich pcap captures/*.pcapng --out enriched --with suricata --timeout 600
+    """
+    from enrich import captures
+    from enrich.pipeline import Options
+    from enrich.terminal import Bar, summary
+
+    with Bar(quiet) as bar:
+        report, problems = captures.run(files, Options((), out, format_, config=config), analyzer, timeout, bar)
+    if not quiet:
+        summary(report, out)
+    raise SystemExit(report.status or int(bool(problems)))
+
+
 if __name__ == "__main__":
     main()
