@@ -204,24 +204,17 @@ def test_a_first_look_does_not_take_a_client_for_a_server() -> None:
     assert "id.resp_h" in batches["conn"].frame.columns
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(
-        st.dictionaries(
-            st.sampled_from(["timestamp", "flow_id", "event_type", "src_ip", "src_port", "flow", "dns", "tls", "vlan"]),
-            st.recursive(
-                st.none()
-                | st.booleans()
-                | st.integers()
-                | st.text(max_size=4)
-                | st.sampled_from(["flow", "dns", TIME]),
-                lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
-                max_leaves=4,
-            ),
-        ),
-        max_size=5,
-    )
+NAMES = st.sampled_from(["timestamp", "flow_id", "event_type", "src_ip", "src_port", "flow", "dns", "tls", "vlan"])
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from(["flow", "dns", TIME])
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
 )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.dictionaries(NAMES, VALUES), max_size=5))
 def test_no_event_is_lost_whatever_it_holds(events: list[dict[str, Any]]) -> None:
     batches, rejects = read(*events)
     assert not rejects
@@ -255,7 +248,9 @@ def both(shared: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 def test_ends_are_zeeks(both: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
     for name in ("id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"):
         differ = [(ours, zeeks) for ours, zeeks in both if ours[name] != zeeks[name]]
-        assert len(differ) <= 5, name
+        # Where only the answer was seen, Zeek goes by the ports.
+        assert all(zeeks["conn_state"] in ("SHR", "OTH") for _, zeeks in differ), name
+        assert len(differ) < 10
 
 
 def test_bytes_are_zeeks_wherever_packets_are(both: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
@@ -268,10 +263,3 @@ def test_bytes_are_zeeks_wherever_packets_are(both: list[tuple[dict[str, Any], d
 def test_states_are_zeeks_as_far_as_flags_tell(both: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
     states = [(ours["conn_state"], zeeks["conn_state"]) for ours, zeeks in both if ours["conn_state"] is not None]
     assert sum(a == b for a, b in states) > 0.9 * len(states)
-
-
-def test_show(both):
-    for ours, zeeks in both:
-        if any(ours[n] != zeeks[n] for n in ("id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto")):
-            print("DIFF", ours, zeeks)
-    assert 0
