@@ -56,6 +56,10 @@ class Tables:
         for section, value in settings.items():
             if not isinstance(value, dict):
                 raise ConfigError(f"{config}: {section}: expected a section such as [tables]")
+        for name in settings.get("tables", {}):
+            if not (MAPPINGS / name).exists():
+                known = ", ".join(sorted(path.name + "/" * path.is_dir() for path in MAPPINGS.iterdir()))
+                raise ConfigError(f"{config}: tables.{name}: there is no such table to lay over; in mappings/: {known}")
         return cls(config=settings, config_path=config)
 
     def settings(self, section: str) -> Mapping[str, Any]:
@@ -97,8 +101,22 @@ class Tables:
         return self.shared(name, build)
 
     def toml(self, name: str) -> dict[str, Any]:
-        """Return the TOML table ``mappings/<name>``."""
-        return self.shared(name, lambda: read_toml(self.root / name))
+        """Return the TOML table ``mappings/<name>``, the site's own values in the place of the shipped ones."""
+
+        def build() -> dict[str, Any]:
+            table = read_toml(self.root / name)
+            for path in reversed(self.overlays(name)):
+                for section, values in read_toml(path).items():
+                    known = table.get(section)
+                    if not isinstance(known, dict) or not isinstance(values, dict):
+                        raise TableError(f"{path}: {section}: no such section; there are: {', '.join(table)}")
+                    unknown = sorted(set(values) - set(known))
+                    if unknown and section != "table":
+                        raise TableError(f"{path}: {section}.{unknown[0]}: no such key; there are: {', '.join(known)}")
+                    table[section] = {**known, **values}
+            return table
+
+        return self.shared(name, build)
 
     def overlays(self, name: str) -> list[Path]:
         """Return the site's own files for a table or folder (``[tables]`` in the configuration)."""
