@@ -37,7 +37,7 @@ class Engine:
         """The columns of a log that enrichers and roll-ups read."""
         own = {column for _, use in self.uses(log) for column in (*use.columns, *([use.absent] if use.absent else []))}
         rolled = frozenset().union(*(roll_up.reads.get(log, frozenset()) for roll_up, _ in self._rolled))
-        return frozenset(own) | rolled | survey.wanted(log)
+        return frozenset(own) | rolled | survey.wanted(log) | (survey.ABOUT if log == "conn" else frozenset())
 
     def all_reads(self) -> frozenset[str]:
         """The columns that are read of any log."""

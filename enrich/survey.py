@@ -82,6 +82,8 @@ _READ: dict[str, frozenset[str]] = {
 }
 
 
+# What :meth:`Survey.about` reads of a conn batch.
+ABOUT = _FLOW | {"ts", "conn_state", "resp_pkts"}
 LOGS = frozenset(_READ) | frozenset(LOG_PROTOCOLS)
 
 
