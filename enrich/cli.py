@@ -243,5 +243,35 @@ def pcap(
     raise SystemExit(report.status or int(bool(problems)))
 
 
+@main.command()
+@click.argument("target", type=click.Choice(["zeek", "intel", "suricata"]))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write to.")
+@click.option(
+    "--category", "categories", multiple=True, metavar="NAME", help="Only sites of this category; repeatable."
+)
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@_errors
+def export(target: str, out: Path, categories: tuple[str, ...], config: Path | None) -> None:
+    """Write the sites tables for what watches live.
+
+    \b
+    zeek      sites.tsv: the table that zeek-scripts/sites.zeek tags logs by (redef ZeekEnrich::sites_file)
+    intel     sites.intel: for Zeek's Intel framework, which matches whole names only (redef Intel::read_files)
+    suricata  sites.rules with its datasets: alerts on names in DNS, TLS, HTTP and QUIC (Suricata 7)
+
+    \b
+    Examples:
+      zeek-enrich export zeek --out /usr/local/zeek/share/zeek-enrich
+      zeek-enrich export suricata --out /etc/suricata/rules --category torrent_tracker --category crypto_mining
+    """
+    from enrich import exports
+    from enrich.tables import Tables
+
+    chosen = exports.sites_of(Tables.load(config), categories)
+    for path in exports.write(target, chosen, out):
+        click.echo(path)
+    click.echo(f"{len(chosen):,} sites", err=True)
+
+
 if __name__ == "__main__":
     main()
