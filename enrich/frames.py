@@ -1,31 +1,32 @@
-"""DataFrames in and out: the enrichers on pandas frames, also on those that zat's ``LogToDataFrame`` makes.
-
-zat reads a log its own way: the time is the index, text is categories, intervals are timedeltas, bools are ``T`` and
-``F``. Such a column is turned into what our own reader gives before an enricher sees it; the frame that comes back has
-the columns and the index that came in, untouched, and ours after them.
-"""
+"""pandas DataFrames in and out: any log as a frame, and the enrichers of a run on a frame that is there already."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
-from enrich.batch import Batch, Damage, Form, Reject
+from enrich import survey
+from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.columns import Type
 from enrich.engine import Engine
-from enrich.errors import SourceError
+from enrich.model import Added
+from enrich.shapes import own_name
+from enrich.shapes.parquet import objects
 from enrich.sources import eve, zeek_json, zeek_tsv
-from enrich.sources.discover import sniff
-from enrich.sources.lines import head, read_chunks
+from enrich.sources.discover import LogFile, single
+from enrich.sources.json_lines import seconds
+from enrich.sources.lines import read_chunks
 from enrich.sources.zeek_types import field_type
 from enrich.tables import Tables
 
-_ROWS = 100_000
-_BOOLS = {"T": True, "F": False}
+_BOOLS = {True: True, False: False, "T": True, "F": False, "true": True, "false": False}
 
 
 def enrich_frame(
@@ -34,128 +35,173 @@ def enrich_frame(
     *,
     others: Mapping[str, pd.DataFrame] | None = None,
     config: str | Path | None = None,
+    only: Iterable[str] = (),
 ) -> pd.DataFrame:
-    """Return the rows of ``df`` with this project's columns appended.
+    """Return a frame with this project's columns appended; its rows, index and own columns stay as they are.
 
-    ``log`` names the Zeek log that the frame holds, under Zeek's column names. ``others`` gives frames of other logs
-    of the same traffic (``{"http": http, "dns": dns}``), as evidence for the verdicts on conn. A column that the frame
-    has already stays as it is; ours is then called ``enrich.<name>``. Raises ConfigError and TableError.
+    ``df`` holds records of the Zeek log ``log`` under Zeek's field names: as :func:`read` gives them, as zat's
+    ``LogToDataFrame`` does (``ts`` as index, categories, timedeltas), or from JSON. ``others`` are frames of other
+    logs of the same traffic by their names (``{"ssl": …, "dns": …}``), from which the verdict on a connection draws as
+    well. ``config`` is a site's configuration file; ``only`` names the enrichers to run. An added column that has the
+    name of one of the frame's own is called ``enrich.<name>``. Raises ConfigError and TableError.
     """
-    engine = Engine(Tables.load(Path(config) if config is not None else None))
+    engine = Engine(_tables(None if config is None else Path(config)), tuple(only))
     for name, frame in {**(others or {}), log: df}.items():
-        for batch in _batches(frame, name, engine):
-            engine.survey.add(batch)
-    pieces = []
-    for batch in _batches(df, log, engine):
-        added, _ = engine.enrich(batch)
-        columns = [pl.DataFrame(item.frame()) for item in added]
-        pieces.append(pl.concat(columns, how="horizontal") if columns else pl.DataFrame())
-    if not pieces:
-        return df.copy()
-    ours = pl.concat(pieces)
-    names = [name for name in ours.columns if not name.startswith("_")]
-    out = df.copy()
-    for name in names:
-        written = f"enrich.{name}" if name in df.columns else name
-        out[written] = pd.Series(ours[name].to_list(), index=df.index, dtype=_pandas_type(ours.schema[name]))
+        wanted = survey.wanted(name)
+        if wanted:
+            engine.survey.add(_batch(frame, name, wanted))
+    added, _ = engine.enrich(_batch(df, log, engine.reads(log)))
+    taken = frozenset(map(str, df.columns))
+    columns = {own_name(name, taken): values for item in added for name, values in _columns(item).items()}
+    return pd.concat([df, pd.DataFrame(columns, index=df.index)], axis=1)
+
+
+def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
+    """Read a log in any form (Zeek TSV or JSON, Suricata EVE; plain, gzip or zstd) into a frame, one row a record.
+
+    Times (``ts``, and Zeek TSV's ``time`` fields) are UTC datetimes, intervals seconds, sets and vectors lists, unset
+    fields missing. An EVE event is mapped to Zeek's vocabulary; its own text is in the column ``suricata``. Of an input
+    that holds several logs, ``log`` chooses one; without it the column ``_path`` tells them apart. What could not be
+    read is told in a warning, and listed in the frame's ``attrs["rejects"]``. Raises SourceError.
+    """
+    file = single(Path(path))
+    frames: list[pl.DataFrame] = []
+    logs: set[str] = set()
+    rejects: list[dict[str, Any]] = []
+    for item in _items(file):
+        if isinstance(item, Damage):
+            rejects.append({"line": item.line, "reason": item.reason, "raw": ""})
+            continue
+        for part in [item.empty] if isinstance(item, Header) else item:
+            if isinstance(part, Reject):
+                raw = part.raw.decode("utf-8", "backslashreplace")
+                rejects.append({"line": part.line, "reason": part.reason, "raw": raw})
+            elif log in (None, part.log):
+                frames.append(_records(part))
+                logs.add(part.log)
+    if rejects:
+        first = f"line {rejects[0]['line']}: {rejects[0]['reason']}"
+        warnings.warn(f"{path}: {len(rejects)} of its records could not be read; {first}", stacklevel=2)
+    whole = pl.concat([frame for frame in frames if frame.width] or [pl.DataFrame()], how="diagonal_relaxed")
+    if len(logs) == 1 and file.form is not Form.JSON:
+        whole = whole.drop("_path", strict=False)
+    out = pd.DataFrame({name: _pandas(whole[name]) for name in whole.columns})
+    out.attrs["rejects"] = rejects
     return out
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """Read one log (Zeek TSV or JSON, EVE; plain, gzip or zstd) into a DataFrame, every field under its own name.
-
-    Raises SourceError if the file is no log, and if any of its records cannot be read: naming file, line and reason.
-    """
-    path = Path(path)
-    form = sniff(head(path))
-    if form is None:
-        raise SourceError(f"{path}: not a Zeek or Suricata log")
-    frames = [_whole(batch) for batch in _records(path, form)]
-    if not frames:
-        return pd.DataFrame()
-    whole = pl.concat(frames, how="diagonal_relaxed")
-    return pd.DataFrame({name: whole[name].to_list() for name in whole.columns}).astype(
-        {name: _pandas_type(dtype) for name, dtype in whole.schema.items()}
-    )
+@lru_cache(maxsize=4)
+def _tables(config: Path | None) -> Tables:
+    return Tables.load(config)
 
 
-def _records(path: Path, form: Form) -> Iterator[Batch]:
-    chunks = read_chunks(path, lambda _: None)
-    log = path.name.partition(".")[0]
-    if form is Form.TSV:
-        items = zeek_tsv.read(chunks, log, lambda _: None, keep_raw=False)
-    elif form is Form.EVE:
+# ---- frames to batches
+
+
+def _batch(df: pd.DataFrame, log: str, wanted: frozenset[str]) -> Batch:
+    """The wanted columns of a frame, typed; a named index counts as a column."""
+    columns = {}
+    for name in sorted(wanted):
+        if name in df.columns:
+            columns[name] = _polars(df[name], field_type(name))
+        elif name in df.index.names:
+            columns[name] = _polars(df.index.get_level_values(name).to_series(), field_type(name))
+    frame = pl.DataFrame(columns or {"__row__": np.zeros(len(df), np.uint8)})
+    return Batch(log, Form.TSV, frame)
+
+
+def _polars(values: pd.Series, kind: Type) -> pl.Series:
+    """A pandas column of any dtype as Zeek's type; values of other types are null."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        known = _polars(values.cat.categories.to_series(), kind)
+        codes = pl.Series(values.cat.codes.to_numpy().astype(np.int64))
+        return known.gather(codes.set(codes < 0, None))
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+    if values.dtype.kind in "mM":
+        number = values.to_numpy().astype(f"{values.dtype.kind}8[us]").astype(np.int64) / 1e6
+        return pl.Series(number).set(pl.Series(values.isna().to_numpy()), None).cast(kind, strict=False)
+    if isinstance(kind, pl.List):
+        return pl.Series([_list(value) for value in values], dtype=kind, strict=False)
+    return _from_objects([None if _missing(value) else value for value in values.tolist()], kind)
+
+
+def _from_objects(values: list[Any], kind: Type) -> pl.Series:
+    """Values of any type as Zeek's type, by what they look like as text."""
+    if kind == pl.Boolean:
+        return pl.Series([_BOOLS.get(value) for value in values], dtype=pl.Boolean)
+    text = pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+    if kind == pl.String:
+        return text
+    if kind == pl.Float64:
+        return text.to_frame("text").select(seconds(pl.col("text"))).to_series()
+    return text.str.strip_suffix(".0").cast(kind, strict=False)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
+
+
+def _list(value: Any) -> list[Any] | None:
+    """A set or vector: a list, or the text that Zeek writes for one."""
+    if isinstance(value, str):
+        return [] if value in ("", "(empty)") else value.split(",")
+    return list(value) if isinstance(value, (list, tuple, set, frozenset, np.ndarray)) else None
+
+
+# ---- added columns and logs to frames
+
+
+def _columns(added: Added) -> dict[str, Any]:
+    """Added columns as pandas arrays; each distinct value is made once."""
+    rows = slice(None) if added.index is None else added.index.to_numpy()
+    return {name: _pandas(added.table[name])[rows] for name in added.table.columns if not name.startswith("_")}
+
+
+def _pandas(values: pl.Series) -> Any:
+    """A column as a pandas array: missing values stay missing, integers integers, lists lists."""
+    kind = values.dtype
+    if kind == pl.Boolean:
+        return pd.array(values.to_list(), dtype="boolean")
+    if kind.is_integer() and kind != pl.Int128:
+        return pd.array(values.to_list(), dtype=str(kind))  # type: ignore[call-overload]
+    if kind.is_float():
+        return values.to_numpy()
+    if kind == pl.Datetime:
+        return pd.DatetimeIndex(values.to_numpy()).tz_localize("UTC").array
+    array = np.empty(values.len(), dtype=object)
+    for row, value in enumerate(values.to_list()):
+        array[row] = value
+    return array
+
+
+def _items(file: LogFile) -> Iterable[Item]:
+    chunks = read_chunks(file.path, lambda _: None)
+    if file.form is Form.TSV:
+        return zeek_tsv.read(chunks, file.log, lambda _: None, keep_raw=False)
+    if file.form is Form.JSON:
+        return zeek_json.read(chunks, file.log, lambda _: frozenset(("ts",)), frozenset(("ts",)))
+    if file.form is Form.EVE:
         directions = eve.Directions()
         for _ in eve.read(chunks, directions):
             pass
         directions.settled = True
-        items = eve.read(read_chunks(path, lambda _: None), directions)
-    else:
-        items = zeek_json.read(chunks, log, lambda _: frozenset({"ts"}), frozenset({"ts"}))
-    for item in items:
-        if isinstance(item, Damage):
-            raise SourceError(f"{path}:{item.line}: {item.reason}")
-        if isinstance(item, list):
-            for part in item:
-                if isinstance(part, Reject):
-                    raise SourceError(f"{path}:{part.line}: {part.reason}")
-                yield part
+        return eve.read(read_chunks(file.path, lambda _: None), directions)
+    return (item for item in chunks if isinstance(item, Damage))
 
 
-def _whole(batch: Batch) -> pl.DataFrame:
+def _records(batch: Batch) -> pl.DataFrame:
+    """A batch's records with all their fields, times as datetimes, and their log's name."""
+    frame = batch.frame
     if batch.form is Form.JSON and batch.raw is not None:
-        return pl.read_ndjson("\n".join(batch.raw).encode(), infer_schema_length=None)
-    return batch.frame
-
-
-def _batches(df: pd.DataFrame, log: str, engine: Engine) -> Iterator[Batch]:
-    wanted = engine.reads(log)
-    for start in range(0, max(len(df), 1), _ROWS):
-        piece = df.iloc[start : start + _ROWS]
-        columns = {str(name): piece[name] for name in piece.columns if name in wanted}
-        if "ts" in wanted and "ts" not in columns and piece.index.name == "ts":
-            columns["ts"] = piece.index.to_series()
-        frame = pl.DataFrame([_column(name, values) for name, values in columns.items()])
-        if frame.width == 0:
-            frame = pl.DataFrame({"uid": pl.Series([None] * len(piece), dtype=pl.String)})
-        yield Batch(log, Form.TSV, frame)
-
-
-def _column(name: str, values: pd.Series[Any]) -> pl.Series:
-    """A pandas column as our own reader would give it."""
-    kind = field_type(name)
-    if isinstance(values.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_any_dtype(values):
-        naive = values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values
-        micros = (naive - pd.Timestamp(0)) // pd.Timedelta(microseconds=1)
-        return _series(name, [None if pd.isna(x) else int(x) / 1e6 for x in micros], pl.Float64)
-    if pd.api.types.is_timedelta64_dtype(values):
-        return _series(name, [None if pd.isna(x) else x.total_seconds() for x in values], pl.Float64)
-    cells = [None if _absent(x) else x for x in values.astype(object)]
-    if kind == pl.Boolean:
-        return _series(name, [_BOOLS.get(x, x) if isinstance(x, str) else x for x in cells], pl.Boolean)
-    if kind == pl.String:
-        return _series(name, [None if x is None else str(x) for x in cells], pl.String)
-    if isinstance(kind, pl.List):
-        lists = [x.split(",") if isinstance(x, str) else None if x is None else list(x) for x in cells]
-        return pl.Series(name, lists, pl.List(pl.String), strict=False).cast(kind, strict=False)
-    return pl.Series(name, [None if x is None else str(x) for x in cells], pl.String).cast(kind, strict=False)
-
-
-def _series(name: str, cells: list[Any], kind: Type) -> pl.Series:
-    return pl.Series(name, cells, kind, strict=False)
-
-
-def _absent(value: Any) -> bool:
-    if pd.api.types.is_scalar(value):
-        return bool(pd.isna(value)) or value == "-"
-    return False
-
-
-def _pandas_type(dtype: pl.DataType) -> str:
-    if dtype == pl.Boolean:
-        return "boolean"
-    if dtype.is_unsigned_integer():
-        return "UInt64"
-    if dtype.is_signed_integer():
-        return "Int64"
-    return "Float64" if dtype == pl.Float64 else "object"
+        frame = objects(batch.raw).with_columns(frame.select(pl.col("^ts$")))
+    elif batch.form is Form.EVE and batch.raw is not None:
+        frame = frame.with_columns(batch.raw.alias("suricata"))
+    times = {"ts"} if batch.form is not Form.TSV else {name for name, kind in batch.types.items() if kind == "time"}
+    stamps = [
+        (pl.col(name) * 1e6).round().cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+        for name in frame.columns
+        if name in times and frame.schema[name] == pl.Float64
+    ]
+    frame = frame.with_columns(stamps)
+    return frame if "_path" in frame.columns else frame.with_columns(pl.lit(batch.log).alias("_path"))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from plain import records
 
 import enrich
-from enrich.errors import SourceError
+from enrich.errors import ConfigError, SourceError
 
 ROOT = Path(__file__).parents[1]
 ZEEK = ROOT / "examples/zeek"
@@ -90,18 +91,89 @@ def test_an_empty_frame() -> None:
     assert "app.protocol" in out.columns
 
 
-def test_reading_json_and_eve() -> None:
-    assert {"uid", "id.orig_h"} <= set(enrich.read(ROOT / "examples/zeek-json/conn.log").columns)
-    assert {"uid", "id.orig_h"} <= set(enrich.read(ROOT / "examples/suricata/eve.json").columns)
+def test_every_field_is_read_under_its_name(tmp_path: Path) -> None:
+    for path in [*ZEEK.glob("*.log"), *(ROOT / "examples/zeek-json").glob("*.log")]:
+        df = enrich.read(path)
+        originals = list(records(path))
+        assert len(df) == len(originals)
+        for row, original in zip(df.to_dict("records"), originals, strict=True):
+            for name, value in original.items():
+                got = row[name].timestamp() if isinstance(row[name], pd.Timestamp) else row[name]
+                assert plain(got) == value, (path, name)
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_times_are_exact_datetimes() -> None:
+    conn = enrich.read(ZEEK / "conn.log")
+    assert str(conn["ts"].dtype) == "datetime64[us, UTC]"
+    assert [round(ts.timestamp(), 6) for ts in conn["ts"]] == [record["ts"] for record in records(ZEEK / "conn.log")]
+
+
+def test_an_input_of_several_logs(tmp_path: Path) -> None:
+    eve = ROOT / "examples/suricata/eve.json"
+    every = enrich.read(eve)
+    assert len(every) == len(eve.read_bytes().splitlines())
+    conn = enrich.read(eve, log="conn")
+    assert len(conn) == (every["_path"] == "conn").sum() > 0
+    assert all(json.loads(text)["event_type"] == "flow" for text in conn["suricata"])
+    assert "_path" not in conn.columns
+    flows = enrich.enrich_frame(conn, others={"ssl": enrich.read(eve, log="ssl")})
+    assert flows["app.protocol"].notna().sum() > len(flows) / 2
+    path = tmp_path / "all.json"
+    path.write_text('{"_path":"dns","uid":"1"}\n{"_path":"ssl","uid":"2","odd":{"x":[]}}\n')
+    assert enrich.read(path, log="ssl")["uid"].tolist() == ["2"]
+    assert enrich.read(path)["_path"].tolist() == ["dns", "ssl"]
+
+
+def test_an_empty_log(tmp_path: Path) -> None:
+    (tmp_path / "zero.log").write_bytes(b"")
+    assert enrich.read(tmp_path / "zero.log").shape == (0, 0)
+    lines = (ZEEK / "conn.log").read_bytes().splitlines(keepends=True)
+    head = b"".join(line for line in lines if line.startswith(b"#"))
+    (tmp_path / "conn.log").write_bytes(head)
+    conn = enrich.read(tmp_path / "conn.log")
+    assert len(conn) == 0
+    assert conn.columns.tolist() == enrich.read(ZEEK / "conn.log").columns.tolist()
+    assert "app.protocol" in enrich.enrich_frame(conn).columns
+    assert enrich.enrich_frame(pd.DataFrame({"x": [1, 2]})).shape[0] == 2
+
+
+@pytest.mark.parametrize("kind", ["category", "object", "string", "str"])
+def test_columns_of_any_dtype(kind: str) -> None:
+    conn = enrich.read(ZEEK / "conn.log")
+    expected = enrich.enrich_frame(conn)["app.protocol"].tolist()
+    odd = conn.assign(
+        **{name: conn[name].astype(kind) for name in ("id.orig_h", "id.resp_h", "proto", "service", "conn_state")},
+        **{name: conn[name].astype("Float64").astype(kind) for name in ("id.resp_p", "orig_pkts", "resp_pkts")},
+        **{name: conn[name].astype("float") for name in ("orig_ip_bytes", "resp_ip_bytes")},
+        ts=[ts.isoformat() for ts in conn["ts"]],
+        duration=pd.to_timedelta(conn["duration"], unit="s"),
+        local_orig=[None if pd.isna(flag) else "T" if flag else "F" for flag in conn["local_orig"]],
+    )
+    assert enrich.enrich_frame(odd)["app.protocol"].tolist() == expected
+
+
+def test_a_site_configuration_and_a_choice_of_enrichers(tmp_path: Path) -> None:
+    (tmp_path / "ports.csv").write_text("port,last_port,transport,name,description\n53,,udp,my_dns,ours\n")
+    (tmp_path / "site.toml").write_text('[tables]\n"ports/in_use.csv" = "ports.csv"\n')
+    conn = enrich.read(ZEEK / "conn.log")
+    out = enrich.enrich_frame(conn, config=tmp_path / "site.toml", only=["ports"])
+    assert "my_dns" in set(out["port.service"])
+    assert "orig.scope" not in out.columns
+    with pytest.raises(ConfigError, match="no enricher is called 'prots'"):
+        enrich.enrich_frame(conn, only=["prots"])
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_read(tmp_path: Path) -> None:
     path = tmp_path / "conn.log"
     path.write_text("#fields\tts\tuid\n#types\ttime\tstring\n1.0\tC1\nyesterday\tC2\n")
-    with pytest.raises(SourceError, match=r"conn\.log:4: field ts"):
-        enrich.read(path)
+    with pytest.warns(UserWarning, match=r"conn\.log: 1 of its records could not be read; line 4: field ts"):
+        df = enrich.read(path)
+    assert df["uid"].tolist() == ["C1"]
+    assert df.attrs["rejects"] == [{"line": 4, "reason": "field ts: 'yesterday' is not a time", "raw": "yesterday\tC2"}]
+    with pytest.raises(SourceError, match=r"nothing\.log: No such file"):
+        enrich.read(tmp_path / "nothing.log")
     path.write_text("hello\n")
-    with pytest.raises(SourceError, match="not a Zeek or Suricata log"):
+    with pytest.raises(SourceError, match=r"conn\.log: not a Zeek or Suricata log"):
         enrich.read(path)
 
 

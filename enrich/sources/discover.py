@@ -76,6 +76,14 @@ def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile 
             yield found.one(Path(text), text, PurePosixPath(Path(text).name), named=True)
 
 
+def single(path: Path) -> LogFile:
+    """Look at one file. Raises SourceError for what is no log."""
+    found = _Found().one(path, str(path), PurePosixPath(path.name), named=True)
+    if isinstance(found, Skipped):
+        raise SourceError(f"{found.name}: {found.reason}")
+    return found
+
+
 def _walk(folder: Path, out: Path, been: set[Path]) -> Iterator[Path | Skipped]:
     """The files of a tree. Links to directories are followed (Zeek's ``current`` is one), each directory once."""
     real = folder.resolve()
