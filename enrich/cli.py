@@ -273,5 +273,64 @@ def export(target: str, out: Path, categories: tuple[str, ...], config: Path | N
     click.echo(f"{len(chosen):,} sites", err=True)
 
 
+@main.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.option(
+    "--services", multiple=True, metavar="FILE", help="What ports are called, e.g. /etc/services; repeatable."
+)
+@click.option(
+    "--listening",
+    multiple=True,
+    metavar="[ADDRESS=]FILE",
+    help="What a host listens on: ss -tulpn or netstat -an, and whose it is if the list does not tell; repeatable.",
+)
+@click.option("--scan", multiple=True, metavar="FILE", help="What a port scan found: nmap -oX; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@_errors
+def reconcile(
+    directory: Path,
+    services: tuple[str, ...],
+    listening: tuple[str, ...],
+    scan: tuple[str, ...],
+    as_json: bool,
+    config: Path | None,
+) -> None:
+    """Compare what hosts declare and listen on with what a run saw them serve: DIR is a run's output.
+
+    Says which services nobody declared, which declared ones were never seen, and which speak another protocol than
+    their name. Looks at the hosts that the lists and scans are about; without these, at all private ones.
+
+    \b
+    Examples:
+      zeek-enrich reconcile enriched --services /etc/services
+      ss -tulpn > ss.txt; zeek-enrich reconcile enriched --listening 192.0.2.10=ss.txt
+      nmap -sV -oX scan.xml 192.0.2.0/24; zeek-enrich reconcile enriched --scan scan.xml --json
+    """
+    import json
+
+    from enrich.observed import services as seen_in
+    from enrich.reconcile import Inventory, compare
+    from enrich.tables import Tables
+
+    if not (services or listening or scan):
+        raise click.UsageError("name what to compare with: --services, --listening or --scan")
+    tables, inventory = Tables.load(config), Inventory()
+    for name in services:
+        inventory.add_services(Path(name))
+    for name in listening:
+        address, equals, path = name.rpartition("=")
+        inventory.add_listening(Path(path), [address] if equals else [], tables)
+    for name in scan:
+        inventory.add_scan(Path(name))
+    report = compare(inventory, seen_in(directory), tables)
+    if as_json:
+        click.echo(json.dumps(report.records(), ensure_ascii=True))
+        return
+    from enrich.terminal_reconcile import reconciliation
+
+    reconciliation(report)
+
+
 if __name__ == "__main__":
     main()

@@ -1,0 +1,146 @@
+"""The services that flows were seen to reach: a run's output, read again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+
+import polars as pl
+
+from enrich.errors import SourceError
+
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "ts": pl.Float64,
+    "id.orig_h": pl.String,
+    "id.resp_h": pl.String,
+    "id.resp_p": pl.Int64,
+    "proto": pl.String,
+    "conn_state": pl.String,
+    "resp_pkts": pl.Int64,
+    "resp.scope": pl.String,
+    "app.protocol": pl.String,
+    "app.evidence": pl.List(pl.String),
+}
+_BY = ("host", "transport", "port")
+_UNANSWERED = ("S0", "REJ", "SH", "RSTOS0", "RSTRH", "SHR")
+_NO_HOST = ("multicast", "broadcast")
+PRIVATE = frozenset({"private", "link_local", "cgnat"})
+
+
+@dataclass(slots=True)
+class Seen:
+    """One service: an address and port that answered."""
+
+    host: str
+    transport: str
+    port: int
+    scope: str | None
+    flows: int
+    clients: int
+    first_seen: float
+    last_seen: float
+    protocols: dict[str, int] = field(default_factory=dict)
+    """Flows by the protocol of their verdict, most first; unknown ones left out."""
+    observed: frozenset[str] = frozenset()
+    """Protocols that a flow's own payload showed, whatever the port says."""
+
+    @property
+    def protocol(self) -> str | None:
+        """The protocol of most flows."""
+        return next(iter(self.protocols), None)
+
+
+def services(directory: Path) -> dict[tuple[str, str, int], Seen]:
+    """The services that answered in any flow of a run's output, by host, transport and port.
+
+    Raises SourceError where the output holds no conn records as NDJSON or Parquet.
+    """
+    scans = [_scan(path) for path in _files(directory)]
+    if not scans:
+        raise SourceError(
+            f"{directory}: holds no conn records; name the output of zeek-enrich run (--format ndjson or parquet)"
+        )
+    payload = pl.element().filter(pl.element().str.contains("^(?:log|dpi|payload):"))
+    answered = (
+        pl.concat(scans)
+        .filter(
+            (pl.col("resp_pkts") > 0)
+            & ~pl.col("conn_state").is_in(_UNANSWERED).fill_null(False)
+            & ~pl.col("resp.scope").is_in(_NO_HOST).fill_null(False)
+            & pl.col("proto").is_in(["tcp", "udp", "sctp"])
+        )
+        .select(
+            "ts",
+            client="id.orig_h",
+            host="id.resp_h",
+            transport="proto",
+            port="id.resp_p",
+            scope="resp.scope",
+            protocol="app.protocol",
+            payload=pl.col("app.evidence").list.eval(payload).list.join(","),
+        )
+    )
+    whole = answered.group_by(_BY).agg(
+        pl.col("scope").first(),
+        pl.len().alias("flows"),
+        pl.col("client").n_unique().alias("clients"),
+        pl.col("ts").min().alias("first"),
+        pl.col("ts").max().alias("last"),
+    )
+    parts = answered.group_by(*_BY, "protocol", "payload").agg(pl.len().alias("flows"))
+    services_, shares = pl.collect_all([whole, parts], engine="streaming")
+    found = {
+        (host, transport, port): Seen(host, transport, port, scope, flows, clients, first or 0.0, last or 0.0)
+        for text, transport, port, scope, flows, clients, first, last in services_.iter_rows()
+        if port is not None and (host := address(text)) is not None
+    }
+    counted: dict[tuple[str, str, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    shown: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    for text, transport, port, protocol, evidence, flows in shares.iter_rows():
+        key = (address(text) or "", transport, port)
+        if protocol is not None:
+            counted[key][protocol] += flows
+            if evidence:
+                shown[key].add(protocol)
+        shown[key] |= {what for source, what in _pairs(evidence) if source != "payload"}
+    for key, seen in found.items():
+        ordered = sorted(counted[key].items(), key=lambda item: (-item[1], item[0]))
+        seen.protocols, seen.observed = dict(ordered), frozenset(shown[key])
+    return found
+
+
+def address(text: str | None) -> str | None:
+    """An address in its usual form; None for what is none."""
+    try:
+        return str(ip_address(text or ""))
+    except ValueError:
+        return None
+
+
+def _pairs(evidence: str | None) -> Iterator[tuple[str, str]]:
+    for item in (evidence or "").split(","):
+        source, colon, what = item.partition(":")
+        if colon:
+            yield source, what
+
+
+def _files(directory: Path) -> list[Path]:
+    def holds_conn(path: Path) -> bool:
+        parts = path.name.split(".")
+        return "conn" in parts[:-1] and bool({"ndjson", "parquet"} & set(parts)) and not path.name.startswith(".")
+
+    return sorted(path for path in directory.rglob("*") if holds_conn(path) and path.is_file())
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    if path.suffix != ".parquet":
+        return pl.scan_ndjson(path, schema=_COLUMNS)
+    scan = pl.scan_parquet(path)
+    there = scan.collect_schema()
+    return scan.select(
+        (pl.col(name).cast(kind, strict=False) if name in there else pl.lit(None, kind)).alias(name)
+        for name, kind in _COLUMNS.items()
+    )
