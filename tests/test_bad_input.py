@@ -329,6 +329,12 @@ def test_json_lines_that_are_no_records(run: Run, file: Path) -> None:
     assert "nested too deeply" in outcome.rejects[8]["reason"]
 
 
+def test_parquet_of_records_without_members(run: Run, file: Path) -> None:
+    file.write_text('{"_path":"x"}\n' * 2 + "{}\n" * 3)
+    (file.parent / "more.json").write_text("{}\n{ }\n")
+    assert run(file, "--format", "parquet").rows["out"] == 5
+
+
 @pytest.mark.parametrize("form", ["ndjson", "native", "parquet"])
 def test_json_records_of_every_shape(run: Run, file: Path, form: str) -> None:
     odd = ['{"uid":"C1","uid":"C2"}', "{}", "{ }", '{"ts":"never"}', '{"id.orig_p":"x","id.resp_p":99999}']

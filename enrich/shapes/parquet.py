@@ -34,7 +34,8 @@ def _own(batch: Batch) -> pl.DataFrame:
         return batch.frame
     if batch.form is Form.EVE:
         return batch.frame.with_columns(batch.raw.alias("suricata"))
-    return objects(batch.raw)
+    found = objects(batch.raw)
+    return found if found.width else batch.raw.to_frame("record")  # Parquet knows no rows without columns
 
 
 def objects(lines: pl.Series) -> pl.DataFrame:

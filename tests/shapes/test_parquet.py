@@ -1,0 +1,98 @@
+"""Parquet: one schema a log, whatever its batches hold; nothing of a record lost to its type."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enrich.batch import Batch, Form
+from enrich.model import Added
+from enrich.shapes import Enriched, parquet
+
+
+def united(tmp_path: Path, *frames: pl.DataFrame) -> pl.DataFrame:
+    parts = []
+    for number, frame in enumerate(frames):
+        parts.append(tmp_path / f"{number}.part")
+        frame.write_parquet(parts[-1])
+    with (tmp_path / "whole.parquet").open("wb") as out:
+        parquet.unite(parts, out)
+    return pl.read_parquet(tmp_path / "whole.parquet")
+
+
+def test_columns_are_united(tmp_path: Path) -> None:
+    whole = united(tmp_path, pl.DataFrame({"a": [1], "b": ["x"]}), pl.DataFrame({"b": ["y"], "c": [[1.5]]}))
+    assert whole.to_dicts() == [{"a": 1, "b": "x", "c": None}, {"a": None, "b": "y", "c": [1.5]}]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (1, 1.5, [1.0, 1.5]),
+        (1, "x", ["1", "x"]),
+        (True, "x", ["true", "x"]),
+        ([1], "x", ["[1]", "x"]),
+        ([1], ["x"], ["[1]", '["x"]']),
+        ({"x": 1}, 5, ['{"x":1}', "5"]),
+        ({"x": 1}, {"y": "z"}, ['{"x":1}', '{"y":"z"}']),
+        (None, "x", [None, "x"]),
+        (None, [1], [None, [1]]),
+    ],
+)
+def test_a_column_of_several_types_becomes_the_widest(tmp_path: Path, first: Any, second: Any, expected: Any) -> None:
+    frames = [pl.DataFrame({"a": [value, None]}) for value in (first, second)]
+    assert united(tmp_path, *frames)["a"].to_list() == [expected[0], None, expected[1], None]
+
+
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "c"]), JSON), min_size=1, max_size=6))
+def test_any_json_objects_become_columns(objects: list[dict[str, Any]]) -> None:
+    frame = parquet.objects(pl.Series([json.dumps(item) for item in objects]))
+    assert frame.height == len(objects)
+    assert {name for item in objects for name in item} == set(frame.columns)
+    for row, item in zip(frame.to_dicts(), objects, strict=True):
+        for name, value in row.items():
+            assert value is not None or item.get(name) is None or not holds_something(item[name]), (name, item)
+    raw = pl.Series([json.dumps(item) for item in objects])
+    whole = parquet.frame(Enriched(Batch("x", Form.JSON, pl.DataFrame({"uid": [None] * len(objects)}), raw), []))
+    stream = io.BytesIO()
+    whole.write_parquet(stream)
+    stream.seek(0)
+    assert pl.read_parquet(stream).height == len(objects)
+
+
+def holds_something(value: Any) -> bool:
+    """Whether more than nulls is in a value."""
+    if isinstance(value, (list, dict)):
+        return any(map(holds_something, value.values() if isinstance(value, dict) else value))
+    return value is not None
+
+
+def test_added_columns_have_their_types_and_names_of_their_own() -> None:
+    raw = pl.Series(['{"app.name":"mine","n":1}', '{"n":2}'])
+    batch = Batch("conn", Form.JSON, pl.DataFrame({"uid": [None, None]}), raw)
+    table = pl.DataFrame({"app.name": ["a", "b"], "app.confidence": [0.5, None], "_x": [1, 2]})
+    frame = parquet.frame(Enriched.of(batch, [Added(table)]))
+    assert frame.to_dicts() == [
+        {"app.name": "mine", "n": 1, "enrich.app.name": "a", "app.confidence": 0.5},
+        {"app.name": None, "n": 2, "enrich.app.name": "b", "app.confidence": None},
+    ]
