@@ -144,7 +144,7 @@ def _blocks(stream: BinaryIO, progress: Progress) -> Iterator[bytes | Damage]:
 
 def _gzip(stream: BinaryIO, data: bytes, progress: Progress) -> Iterator[bytes | Damage]:
     """Decompress all members, each as far as it goes, at most BLOCK bytes at a time (RFC 1952)."""
-    member = zlib.decompressobj(_GZIP_WINDOW)
+    member = before = zlib.decompressobj(_GZIP_WINDOW)
     try:
         while True:
             if member.eof:
@@ -156,6 +156,7 @@ def _gzip(stream: BinaryIO, data: bytes, progress: Progress) -> Iterator[bytes |
                 if not data:
                     return
                 member = zlib.decompressobj(_GZIP_WINDOW)
+            before = member.copy()
             out = member.decompress(data, BLOCK)
             if out:
                 yield out
@@ -170,7 +171,20 @@ def _gzip(stream: BinaryIO, data: bytes, progress: Progress) -> Iterator[bytes |
                     yield Damage(0, "the gzip file is truncated: it ends before its end mark")
                     return
     except zlib.error as error:
+        yield from _up_to_the_error(before, data)
         yield Damage(0, f"the gzip file is corrupt: {error}")
+
+
+def _up_to_the_error(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """What a damaged piece still gives: a call that fails gives nothing, so it goes in a byte at a time."""
+    try:
+        for at in range(len(data)):
+            piece = data[at : at + 1]
+            while piece:
+                yield member.decompress(piece, BLOCK)
+                piece = member.unconsumed_tail
+    except zlib.error:
+        return
 
 
 def _zstd(stream: BinaryIO, data: bytes, progress: Progress) -> Iterator[bytes | Damage]:

@@ -165,3 +165,17 @@ def test_a_file_that_fails_while_it_is_read_is_damage(tmp_path: Path, monkeypatc
     chunk, damage = everything(tmp_path)
     assert chunk == Chunk(b"one\ntwo\nthr", 1, cut=True)
     assert damage == Damage(3, "reading failed: Input/output error")
+
+
+def test_what_stands_before_the_damage_in_a_corrupt_gzip_is_read(tmp_path: Path) -> None:
+    """Also what stands in the same block as the damage."""
+    rows = [f"{number}.5\tC{number}" for number in range(3000)]
+    text = "\n".join(["#fields\tts\tuid", "#types\ttime\tstring", *rows, ""]).encode()
+    whole = bytearray(gzip.compress(text, mtime=0))
+    middle = len(whole) // 2
+    whole[middle : middle + 4] = b"\xff" * 4
+    path = tmp_path / "conn.log.gz"
+    path.write_bytes(whole)
+    found = b"".join(part.data for part in read_chunks(path, lambda _: None) if isinstance(part, Chunk))
+    assert text.startswith(found[: found.rindex(b"\n")][:1000])
+    assert found.count(b"\n") > 500
