@@ -79,6 +79,7 @@ class Run:
         self.engine = Engine(self.tables, options.only)
         self.shape = SHAPES[options.format]() if options.format in SHAPES else None
         self.directions = eve.Directions()
+        self.found: set[str] = set()
         self.report = Report()
 
     def __call__(self) -> Report:
@@ -139,6 +140,10 @@ class Run:
             for file in files:
                 _FileRun(self, file, rejects, pool)()
         rejects.commit()
+        for log in sorted(self.options.logs - self.found):
+            self.progress.problem(
+                f"--logs: no input holds a log called {log}; there are: {', '.join(sorted(self.found))}"
+            )
         for roll_up, results in self.engine.results():
             if not roll_up.own_file:
                 self.report.applications = [dict(row) for row in results]
@@ -186,7 +191,8 @@ class _FileRun:
 
     def _take(self, item: Item) -> None:
         if isinstance(item, Header):
-            self.header.append(item)
+            if self._is_written(item.empty.log):
+                self.header.append(item)
         elif isinstance(item, Damage):
             self._problem(f"{self.file.name}:{item.line}: {item.reason}; everything before that was read")
         elif isinstance(item[0], Reject):
@@ -200,7 +206,7 @@ class _FileRun:
             self.report.rows += batch.height
             added, frame = run.engine.enrich(batch)
             run.engine.roll_up(batch.log, frame)
-            if run.options.logs and batch.log not in run.options.logs:
+            if not self._is_written(batch.log):
                 self.report.left_out += batch.height
                 continue
             ready.append(Enriched.of(batch, added))
@@ -217,6 +223,10 @@ class _FileRun:
             for item in ready:
                 self._write(self._log_in_name(item.batch.log), [item])
         self.report.out += sum(item.batch.height for item in ready)
+
+    def _is_written(self, log: str) -> bool:
+        self.run.found.add(log)
+        return not self.run.options.logs or log in self.run.options.logs
 
     def _log_in_name(self, log: str) -> str:
         """The log's name where an input holds several; nothing where the file's own name says it."""
