@@ -1,0 +1,108 @@
+"""Flows as roll-ups see them: conn batches with every column of its type, and the two sides of the site's border."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import polars as pl
+
+from enrich.errors import ConfigError
+
+OWN_SCOPES = ("private", "link_local")
+# Zeek's conn_state where no SYN of the originator was seen.
+_NO_SYN = ("OTH", "SHR", "RSTRH")
+_NO_HOST = ("multicast", "broadcast")
+_ADDRESS = {"orig": "id.orig_h", "resp": "id.resp_h"}
+_PLACES = frozenset({"orig.scope", "resp.scope", "local_orig", "local_resp"})
+_TYPES: Mapping[str, type[pl.DataType]] = {
+    "ts": pl.Float64, "uid": pl.String, "id.orig_h": pl.String, "id.orig_p": pl.Int64, "id.resp_h": pl.String,
+    "id.resp_p": pl.Int64, "proto": pl.String, "service": pl.String, "conn_state": pl.String, "orig_pkts": pl.Int64,
+    "resp_pkts": pl.Int64, "orig_ip_bytes": pl.Int64, "resp_ip_bytes": pl.Int64, "resp.name": pl.String,
+    "site.category": pl.String, "site.product": pl.String, "port.service": pl.String, "port.group": pl.String,
+    "orig.port_class": pl.String, "app.protocol": pl.String, "app.name": pl.String, "app.category": pl.String,
+    "app.confidence": pl.Float64, "app.asserted": pl.String, "app.contradiction": pl.Boolean, "orig.scope": pl.String,
+    "resp.scope": pl.String, "local_orig": pl.Boolean, "local_resp": pl.Boolean, "_state": pl.String,
+    "_seen": pl.String, "_server": pl.String,
+}  # fmt: skip
+CONN = frozenset(_TYPES)
+"""The columns of conn that roll-ups read."""
+RECORD = frozenset({"ts", "uid", "id.orig_h", "id.resp_h", "id.resp_p"}) | _PLACES
+"""What they read of any other log that tells of a flow."""
+_NEEDED = frozenset({"ts", "id.orig_h", "id.resp_h", "id.resp_p"})
+
+
+class Border:
+    """Says of each record's addresses whether they are the site's own.
+
+    They are if their scope is private or link-local, if one of the networks named in the configuration
+    (``[networks] local = ["198.51.100.0/24"]``) holds them, or if they are public and Zeek says so (``local_orig``,
+    ``local_resp``). Of special addresses Zeek's word says little: by default it counts even those for documentation in.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        named = settings.get("local", [])
+        try:
+            networks = [ipaddress.ip_network(text) for text in ([named] if isinstance(named, str) else named)]
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"networks.local: expected networks such as 198.51.100.0/24: {error}") from error
+
+        @lru_cache(maxsize=1 << 17)
+        def inside(text: str) -> bool:
+            try:
+                address = ipaddress.ip_address(text)
+            except ValueError:
+                return False
+            return any(address in network for network in networks)
+
+        self._inside = inside if networks else None
+
+    def own(self, frame: pl.DataFrame, side: str) -> pl.Expr:
+        """Whether the address of a side (``orig`` or ``resp``) is the site's own; of a typed frame."""
+        scope = pl.col(f"{side}.scope")
+        own = scope.is_in(OWN_SCOPES) | ((scope == "public") & pl.col(f"local_{side}").fill_null(False))
+        if self._inside is not None:
+            addresses = frame[_ADDRESS[side]].drop_nulls().unique()
+            held = addresses.filter(pl.Series([self._inside(text) for text in addresses], dtype=pl.Boolean))
+            own = own.fill_null(False) | pl.col(_ADDRESS[side]).is_in(held.implode())
+        return (own & ~scope.is_in(_NO_HOST)).fill_null(False)
+
+    def records(self, frame: pl.DataFrame) -> pl.DataFrame | None:
+        """Records of any log, typed, with ``_orig_own`` and ``_resp_own``; None if they do not tell of flows."""
+        if not {*frame.columns} >= _NEEDED:
+            return None
+        typed = _typed(frame, {*frame.columns} | RECORD)
+        return typed.with_columns(self.own(typed, side).alias(f"_{side}_own") for side in _ADDRESS)
+
+    def flows(self, frame: pl.DataFrame) -> pl.DataFrame | None:
+        """A conn batch with all columns of ``CONN``, typed; None if they do not tell of flows.
+
+        And: ``_orig_own`` and ``_resp_own``; ``bytes`` of both sides; ``_open``: it was answered; ``_observed``: its
+        payload named the protocol; ``_oriented``: the client's SYN was seen, or it is no TCP.
+        """
+        if not {*frame.columns} >= _NEEDED:
+            return None
+        typed = _typed(frame, CONN)
+        return typed.with_columns(
+            *(self.own(typed, side).alias(f"_{side}_own") for side in _ADDRESS),
+            (pl.col("orig_ip_bytes").fill_null(0) + pl.col("resp_ip_bytes").fill_null(0)).alias("bytes"),
+            (pl.col("_state") == "open").fill_null(False).alias("_open"),
+            (pl.col("service").is_not_null() | pl.col("_seen").is_not_null()).alias("_observed"),
+            (~((pl.col("proto") == "tcp") & pl.col("conn_state").is_in(_NO_SYN))).fill_null(True).alias("_oriented"),
+        )
+
+
+def pick(frame: pl.DataFrame, where: pl.Expr, *columns: str | pl.Expr, **named: str | pl.Expr) -> pl.DataFrame:
+    """Some columns of the rows for which an expression holds, without copying the others."""
+    return frame.lazy().filter(where).select(*columns, **named).collect()
+
+
+def _typed(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """The named columns with their types, strings if unknown; null where the log lacks one."""
+    kinds = {name: _TYPES.get(name, pl.String) for name in sorted(names)}
+    return frame.select(
+        (pl.col(name).cast(kind, strict=False) if name in frame.columns else pl.lit(None, kind)).alias(name)
+        for name, kind in kinds.items()
+    )

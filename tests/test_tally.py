@@ -1,0 +1,117 @@
+"""Counting by group over batches agrees with counting everything at once, and stays within its bounds."""
+
+from __future__ import annotations
+
+import random
+
+import polars as pl
+import pytest
+
+from enrich import tally
+from enrich.tally import Distinct, Sample, Spans, Tally
+
+
+@pytest.fixture(autouse=True)
+def _merge_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "_LOOSE", 50)
+
+
+def batches(rows: int = 2000) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    chance = random.Random(4)
+    frame = pl.DataFrame(
+        {
+            "ts": [chance.random() * 1e6 for _ in range(rows)],
+            "host": [chance.choice(["a", "b", "c", None]) for _ in range(rows)],
+            "port": [chance.choice([22, 80, None]) for _ in range(rows)],
+            "bytes": [chance.choice([1, 10, None]) for _ in range(rows)],
+            "uid": [f"C{at % 700}" for at in range(rows)],
+        }
+    )
+    return frame, [frame.slice(at, 77) for at in range(0, rows, 77)]
+
+
+def test_tally_counts_what_one_pass_would() -> None:
+    frame, parts = batches()
+    counted = Tally(("host", "port"), ("bytes",))
+    assert counted.frame() is None
+    for part in parts:
+        counted.add(part)
+    got = counted.frame()
+    assert got is not None
+    want = frame.group_by("host", "port").agg(
+        pl.col("ts").min().alias("first_seen"),
+        pl.col("ts").max().alias("last_seen"),
+        pl.len().cast(pl.UInt64).alias("rows"),
+        pl.col("bytes").sum(),
+    )
+    keys = ["host", "port"]
+    assert got.sort(keys).to_dicts() == want.sort(keys).to_dicts()
+    assert counted.cut == 0
+
+
+def test_tally_keeps_the_busiest_within_its_bounds() -> None:
+    rows = [("busy", port) for port in range(20) for _ in range(port + 1)] + [(f"h{at}", 1) for at in range(500)]
+    counted = Tally(("host", "port"), most=10, each=4)
+    for at in range(0, len(rows), 50):
+        counted.add(pl.DataFrame(rows[at : at + 50], schema=["host", "port"], orient="row").with_columns(ts=1.0))
+    got = counted.frame()
+    assert got is not None and got.height == 10
+    busy = got.filter(pl.col("host") == "busy")
+    assert sorted(busy["port"]) == [16, 17, 18, 19]
+    assert counted.cut > 0
+
+
+def test_sample_keeps_the_first_of_each_group_once() -> None:
+    frame, parts = batches()
+    kept = Sample(("host",), ("uid",), size=5)
+    for part in reversed(parts):
+        kept.add(part)
+    got = kept.frame()
+    assert got is not None
+    for host in ("a", "b", "c"):
+        want = frame.filter(pl.col("host") == host).sort("ts").unique("uid", keep="first", maintain_order=True)
+        assert got.filter(pl.col("host") == host)["uid"].to_list() == want["uid"].head(5).to_list()
+
+
+def test_sample_of_the_greatest_and_of_few_groups() -> None:
+    frame, parts = batches()
+    greatest = Sample(("host",), (), by="ts", size=1, descending=True)
+    few = Sample(("uid",), (), by="ts", size=1, most=3)
+    for part in parts:
+        greatest.add(part)
+        few.add(part)
+    got, groups = greatest.frame(), few.frame()
+    assert got is not None and groups is not None
+    assert sorted(got["ts"]) == sorted(frame.group_by("host").agg(pl.col("ts").max())["ts"])
+    assert groups.height == 3
+
+
+def test_distinct_is_exact_while_small() -> None:
+    counted = Distinct(("host",), "client", size=64)
+    for _ in range(5):
+        counted.add(pl.DataFrame({"host": ["a"] * 60 + ["b"], "client": [f"c{at}" for at in range(60)] + ["x"]}))
+    got = counted.counts()
+    assert got is not None
+    assert dict(got.iter_rows()) == {"a": 60, "b": 1}
+
+
+@pytest.mark.parametrize("clients", [1000, 50_000])
+def test_distinct_estimates_when_large(clients: int) -> None:
+    counted = Distinct(("host",), "client", size=256)
+    for at in range(0, clients, 500):
+        names = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(at, at + 500)]
+        counted.add(pl.DataFrame({"host": ["a"] * 500, "client": names}))
+    counts, values = counted.counts(), counted.values()
+    assert counts is not None and values is not None
+    assert values.height == 256
+    assert counts["distinct"][0] == pytest.approx(clients, rel=0.25)
+
+
+def test_spans_grow_rather_than_their_number() -> None:
+    seen = Spans("host", 60, most=100)
+    for minute in range(3000):
+        seen.add(pl.DataFrame({"host": ["a"], "ts": [minute * 60.0]}))
+    got = seen.frame()
+    assert got is not None and got.height <= 100
+    assert seen.seconds > 60
+    assert sorted(got["start"]) == list(range(0, 3000 * 60, seen.seconds))
