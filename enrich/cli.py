@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -330,6 +330,60 @@ def reconcile(
     from enrich.terminal_reconcile import reconciliation
 
     reconciliation(report)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.argument("ip", required=False)
+@click.option("--all", "everybody", is_flag=True, help="Also the servers outside the site.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@_errors
+def hosts(directory: Path, ip: str | None, everybody: bool, as_json: bool) -> None:
+    """Show what each host runs, serves and is: DIR is a run's output. With IP, all that is known of one host.
+
+    \b
+    Examples:
+      zeek-enrich hosts enriched
+      zeek-enrich hosts enriched 10.20.1.12
+    """
+    from enrich import records, terminal_tables
+
+    found = [records.host(directory, ip)] if ip else records.read(directory, "hosts")
+    if as_json:
+        _json_lines(found)
+    elif ip:
+        terminal_tables.host(found[0])
+    else:
+        terminal_tables.hosts(found, everybody)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--kind", help="Only this kind, e.g. port_contradiction.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@_errors
+def findings(directory: Path, kind: str | None, as_json: bool) -> None:
+    """Show what deserves a look, the gravest first: DIR is a run's output.
+
+    \b
+    Examples:
+      zeek-enrich findings enriched
+      zeek-enrich findings enriched --json | jq .summary
+    """
+    from enrich import records, terminal_tables
+
+    found = [record for record in records.read(directory, "findings") if kind in (None, record["kind"])]
+    if as_json:
+        _json_lines(found)
+    else:
+        terminal_tables.findings(found)
+
+
+def _json_lines(found: Iterable[Mapping[str, Any]]) -> None:
+    import json
+
+    for record in found:
+        click.echo(json.dumps(record, ensure_ascii=True))
 
 
 if __name__ == "__main__":

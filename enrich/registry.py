@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from enrich import traffic, verdict
+from enrich import findings, hosts, traffic, verdict
 from enrich.columns import TYPES
 from enrich.enrichers import (
     addresses,
@@ -77,4 +77,4 @@ def enrichers(only: tuple[str, ...] = ()) -> list[Enricher]:
     return [enricher for enricher in every if enricher.name in only]
 
 
-ROLL_UPS: tuple[RollUp, ...] = (traffic.ROLL_UP,)
+ROLL_UPS: tuple[RollUp, ...] = (traffic.ROLL_UP, hosts.ROLL_UP, findings.ROLL_UP)

@@ -1,0 +1,103 @@
+"""What deserves a look: the roll-up behind ``findings.ndjson`` and ``zeek-enrich findings``.
+
+Each kind is one detector, documented with its thresholds in ``mappings/findings.toml``. A detector sees every batch of
+the logs it reads and gives its findings at the end; none without the uids of its flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import polars as pl
+
+from enrich import applications
+from enrich.errors import TableError
+from enrich.findings.case import Finding
+from enrich.findings.changes import BannerChanged, NewService, UserAgentConflict
+from enrich.findings.contacts import AntivirusSilent, TorrentUser
+from enrich.findings.ports import ObsoleteProtocol, PortContradiction, PrivilegedClientPort, TftpAcrossBorder
+from enrich.flows import CONN, RECORD, Border
+from enrich.model import Accumulator, Resources, RollUp
+from enrich.services import REGISTRY
+from enrich.systems import load as load_systems
+
+TABLE = "findings.toml"
+SEVERITIES = ("high", "medium", "low")
+
+
+class Detector(Protocol):
+    """One kind of finding."""
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Look at one batch of any log, as :class:`enrich.flows.Border` prepares it."""
+
+    def findings(self) -> Iterator[Finding]:
+        """Its findings, when all batches have come."""
+
+
+class Findings:
+    """Shows batches to every detector and gathers what they found."""
+
+    def __init__(self, border: Border, detectors: list[Detector], most: int) -> None:
+        self.border, self.detectors, self.most = border, detectors, most
+        self.notes: list[str] = []
+        """What the bounds on findings left out; known after :meth:`results`."""
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Take in one batch of any log."""
+        records = self.border.flows(frame) if log == "conn" else self.border.records(frame)
+        if records is not None:
+            for detector in self.detectors:
+                detector.add(log, records)
+
+    def results(self) -> Iterable[Mapping[str, Any]]:
+        """The findings: the gravest first, then in the order of time."""
+        found = []
+        for detector in self.detectors:
+            own = list(detector.findings())
+            if len(own) > self.most:
+                self.notes.append(
+                    f"findings: {len(own):,} of {own[0].kind}; the {self.most:,} with most flows were kept"
+                )
+                own = sorted(own, key=lambda finding: -finding.flows)[: self.most]
+            found += own
+        found.sort(key=lambda item: (SEVERITIES.index(item.severity), item.ts, item.kind, item.host, item.summary))
+        return (finding.record() for finding in found)
+
+
+def _start(resources: Resources) -> Accumulator:
+    table = resources.toml(TABLE)
+    catalogue = applications.load(resources)
+    try:
+        detectors: list[Detector] = [
+            PortContradiction(table, catalogue, resources.csv(REGISTRY)),
+            ObsoleteProtocol(table, catalogue),
+            PrivilegedClientPort(table),
+            TftpAcrossBorder(table),
+            AntivirusSilent(table),
+            TorrentUser(table),
+            NewService(table, catalogue),
+            BannerChanged(table),
+            UserAgentConflict(table, load_systems(resources)),
+        ]
+        most = table["limits"]["findings"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise TableError(f"{TABLE}: {error!r}: a threshold is missing or malformed") from error
+    return Findings(Border(resources.settings("networks")), detectors, most)
+
+
+def _reads() -> dict[str, frozenset[str]]:
+    reads = {"conn": CONN}
+    for detector in (ObsoleteProtocol, BannerChanged, UserAgentConflict):
+        for log, columns in detector.READS.items():
+            reads[log] = reads.get(log, RECORD) | columns
+    return reads
+
+
+ROLL_UP = RollUp(
+    name="findings",
+    doc="What deserves a look: contradictions, obsolete protocols, silent antivirus, torrents, new services, changes.",
+    reads=_reads(),
+    start=_start,
+)

@@ -1,0 +1,246 @@
+"""Findings from what changed or does not fit together: new services, other banners, several systems at one address."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import combinations, pairwise
+from typing import Any
+
+import polars as pl
+
+from enrich.applications import Catalogue
+from enrich.columns import BANNER_LOGS
+from enrich.findings.case import Cases, Finding
+from enrich.flows import pick
+from enrich.systems import Systems, compatible
+from enrich.tally import Sample, Spans, Tally
+
+_SERVER_LOGS = tuple((log, prefix) for log, prefix in BANNER_LOGS if prefix.endswith("_server."))
+_BANNER = ("product", "version", "os", "os_version")
+
+
+class NewService:
+    """A service of a host that was known before without it."""
+
+    def __init__(self, table: Mapping[str, Any], catalogue: Catalogue) -> None:
+        self.table = table["new_service"]
+        self.catalogue = catalogue
+        self.known: dict[str, Any] | None = None
+        """What earlier runs knew: ``hosts`` (address to first seen) and ``services`` (address to ports)."""
+        self.active = Spans("host", 3600)
+        self.services = Cases(("host", "port", "transport", "protocol"), table["limits"])
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Look at one conn batch."""
+        if log != "conn":
+            return
+        answered = pl.col("_open")
+        for side, there in (("orig", pl.col("_orig_own")), ("resp", pl.col("_resp_own") & answered)):
+            self.active.add(pick(frame, there & pl.col("ts").is_not_null(), "ts", host=f"id.{side}_h"))
+        named = pl.col("_observed") | pl.col("app.asserted").is_not_null()
+        # A port above those for services that nothing names is an endpoint of the moment, such as FTP's data.
+        service = (named | ((pl.col("proto") == "tcp") & (pl.col("id.resp_p") < 32768))) & (pl.col("_oriented"))
+        data = pl.col("app.protocol").is_in(["ftp_data", "bittorrent", "tftp"]).fill_null(False)
+        own = pl.col("_resp_own") & answered & pl.col("proto").is_in(["tcp", "udp"])
+        self.services.add(
+            pick(
+                frame,
+                own & service & ~data,
+                "ts",
+                "uid",
+                host="id.resp_h",
+                port="id.resp_p",
+                transport="proto",
+                protocol="app.protocol",
+                peer="id.orig_h",
+            )
+        )
+
+    def findings(self) -> Iterator[Finding]:
+        """One a host and port."""
+        active = self._active()
+        ports: dict[tuple[str, int, str], float] = {}
+        cases = list(self.services.cases())
+        for case in cases:
+            key = (case.keys["host"], case.keys["port"], case.keys["transport"])
+            ports[key] = min(case.first_seen, ports.get(key, case.first_seen))
+        for case in cases:
+            host, port, transport, protocol = (case.keys[name] for name in ("host", "port", "transport", "protocol"))
+            if case.flows < self.table["flows"] or case.first_seen > ports[host, port, transport]:
+                continue
+            since = self._known_since(host, f"{port}/{transport}", case.first_seen, active.get(host, []))
+            if since is None:
+                continue
+            grave = protocol is not None and self.catalogue.category(protocol, None) in self.table["grave"]
+            yield Finding(
+                "new_service", self.table["severity"]["grave" if grave else "known_protocol"], host,
+                f"new service: {protocol or 'unknown'} on port {port}/{transport}", case.first_seen, case.last_seen,
+                case.flows, case.uids, case.peer, port,
+                [f"known:{(case.first_seen - since) / 86400:.1f} days without it", case.peers_told("clients")],
+            )  # fmt: skip
+
+    def _known_since(self, host: str, service: str, seen: float, active: list[int]) -> float | None:
+        """Since when the host has been known without the service; None if it has not, or not for long enough."""
+        if self.known is None:
+            hours = bisect_right(active, seen - 3600)
+            return active[0] if hours >= self.table["hours"] and seen - active[0] >= self.table["known"] else None
+        first = self.known["hosts"].get(host)
+        if first is None or service in self.known["services"].get(host, ()) or seen - first < self.table["known"]:
+            return None
+        return float(first)
+
+    def _active(self) -> dict[str, list[int]]:
+        """The hours in which each host was active, by when they began."""
+        frame = self.active.frame()
+        out: dict[str, list[int]] = defaultdict(list)
+        for host, start in [] if frame is None else frame.sort("start").select("host", "start").iter_rows():
+            out[host].append(start)
+        return out
+
+    def recall(self, state: dict[str, Any]) -> None:
+        """Take over what earlier runs knew."""
+        self.known = state
+
+    def remember(self) -> dict[str, Any]:
+        """What later runs are to know: all of before, and of this run."""
+        known = self.known or {"hosts": {}, "services": {}}
+        hosts: dict[str, float] = dict(known["hosts"])
+        services = {host: set(ports) for host, ports in known["services"].items()}
+        for host, starts in self._active().items():
+            hosts[host] = min(starts[0], hosts.get(host, starts[0]))
+        for case in self.services.cases():
+            services.setdefault(case.keys["host"], set()).add(f"{case.keys['port']}/{case.keys['transport']}")
+        return {"hosts": hosts, "services": {host: sorted(ports) for host, ports in services.items()}}
+
+
+class BannerChanged:
+    """A service that names other software than it did."""
+
+    READS: Mapping[str, frozenset[str]] = {
+        log: frozenset(f"{prefix}{name}" for name in _BANNER) for log, prefix in _SERVER_LOGS
+    }
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self.table = table["banner_changed"]
+        keys = ("host", "port", "service", *_BANNER)
+        self.banners = Tally(keys, most=200_000)
+        self.flows = Sample(keys, ("uid",), size=table["limits"]["uids"] // 2, most=200_000)
+
+    def _logs(self) -> list[tuple[str, str]]:
+        return [(log, prefix) for log, prefix in _SERVER_LOGS if prefix.rstrip(".") not in self.table["except"]]
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Look at one batch of a log with banners."""
+        for name, prefix in self._logs():
+            if name == log and f"{prefix}product" in frame.columns:
+                told = frame.filter(pl.col("_resp_own") & pl.col(f"{prefix}product").is_not_null()).select(
+                    "ts",
+                    "uid",
+                    pl.lit(prefix.rstrip(".")).alias("service"),
+                    host="id.resp_h",
+                    port="id.resp_p",
+                    **{field: f"{prefix}{field}" for field in _BANNER},
+                )
+                self.banners.add(told)
+                self.flows.add(told)
+
+    def findings(self) -> Iterator[Finding]:
+        """One a service, whose banners follow each other in time; several that take turns are several machines."""
+        banners, flows = self.banners.frame(), self.flows.frame()
+        if banners is None or flows is None:
+            return
+        uids: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+        for uid, *key in flows.select("uid", *self.flows.keys).iter_rows():
+            if uid is not None:
+                uids[tuple(key)].append(str(uid))
+        services: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+        for row in banners.sort("first_seen").iter_rows(named=True):
+            if row["rows"] >= self.table["seen"]:
+                services[row["host"], row["port"], row["service"]].append(row)
+        for (host, port, service), rows in services.items():
+            if any(later["first_seen"] <= earlier["last_seen"] for earlier, later in pairwise(rows)):
+                continue
+            for before, after in pairwise(rows):
+                same = before["product"] == after["product"] and before["os"] == after["os"]
+                named = uids[tuple(after[name] for name in self.flows.keys)]
+                named = uids[tuple(before[name] for name in self.flows.keys)] + named
+                if named:
+                    yield Finding(
+                        "banner_changed", self.table["severity"]["version" if same else "product"], host,
+                        f"{service.removesuffix('_server')} on port {port}: {_told(before)}, then {_told(after)}",
+                        after["first_seen"], after["last_seen"], before["rows"] + after["rows"], named, None, port,
+                        [f"before:{_told(before)}, {before['rows']}×", f"after:{_told(after)}, {after['rows']}×"],
+                    )  # fmt: skip
+
+
+class UserAgentConflict:
+    """User-Agents of several systems from one address at the same time."""
+
+    READS: Mapping[str, frozenset[str]] = {"http": frozenset({"ua.family", "ua.os", "ua.kind"})}
+
+    def __init__(self, table: Mapping[str, Any], systems: Systems) -> None:
+        self.table = table["user_agent_conflict"]
+        self.limits = table["limits"]
+        self.systems = systems
+        keys = ("host", "os", "agent")
+        self.agents = Tally(keys, most=200_000, each=200)
+        self.flows = Sample(keys, ("uid",), size=5, most=200_000)
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Look at one http batch."""
+        if log != "http" or not {"ua.os", "ua.kind", "ua.family"} <= {*frame.columns}:
+            return
+        told = frame.filter(
+            pl.col("_orig_own") & pl.col("ua.os").is_not_null() & pl.col("ua.kind").is_in(self.table["kinds"])
+        ).select("ts", "uid", host="id.orig_h", os="ua.os", agent="ua.family")
+        self.agents.add(told)
+        self.flows.add(told)
+
+    def findings(self) -> Iterator[Finding]:
+        """One a host."""
+        agents, flows = self.agents.frame(), self.flows.frame()
+        if agents is None or flows is None:
+            return
+        uids: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for host, os, uid in flows.select("host", "os", "uid").drop_nulls().iter_rows():
+            uids[host, os].append(str(uid))
+        hosts: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+        for row in agents.sort("first_seen").iter_rows(named=True):
+            hosts[row["host"]][row["os"]].append(row)
+        for host, told in hosts.items():
+            known = {os: rows for os, rows in told.items() if _requests(rows) >= self.table["requests"]}
+            pairs = [pair for pair in combinations(known, 2) if self._conflict(known, *pair)]
+            apart = {os for pair in pairs for os in pair}
+            named = list(dict.fromkeys(uid for os in sorted(apart) for uid in uids[host, os]))
+            if not apart or not named:
+                continue
+            rows = [row for os in sorted(apart) for row in known[os]]
+            evidence = []
+            for os in sorted(apart):
+                programs = list(dict.fromkeys(row["agent"] or "?" for row in known[os]))[: self.limits["peers"]]
+                evidence.append(f"{os}:{_requests(known[os])} requests by {', '.join(programs)}")
+            yield Finding(
+                "user_agent_conflict", self.table["severity"], host,
+                f"User-Agents of several systems: {', '.join(sorted(apart))}", min(row["first_seen"] for row in rows),
+                max(row["last_seen"] for row in rows), _requests(rows), named[: self.limits["uids"]],
+                None, None, evidence,
+            )  # fmt: skip
+
+    def _conflict(self, told: Mapping[str, list[dict[str, Any]]], one: str, other: str) -> bool:
+        """Whether two systems cannot be one machine and were seen in the same stretch of time."""
+        if compatible(self.systems.families(one), self.systems.families(other)):
+            return False
+        first = {os: min(float(row["first_seen"]) for row in told[os]) for os in (one, other)}
+        last = {os: max(float(row["last_seen"]) for row in told[os]) for os in (one, other)}
+        return first[one] < last[other] and first[other] < last[one]
+
+
+def _requests(rows: list[dict[str, Any]]) -> int:
+    return sum(row["rows"] for row in rows)
+
+
+def _told(banner: Mapping[str, Any]) -> str:
+    system = " ".join(filter(None, (banner["os"], banner["os_version"])))
+    return " ".join(filter(None, (banner["product"], banner["version"], f"({system})" if system else None)))

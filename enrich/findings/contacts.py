@@ -1,0 +1,260 @@
+"""Findings from the company a host keeps: an antivirus that fell silent, BitTorrent."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from enrich.findings.case import Finding
+from enrich.flows import pick
+from enrich.tally import Distinct, Sample, Spans, Tally
+
+_HOUR = 3600
+# A name as logs carry it, without a port.
+_NAME = pl.col("resp.name").str.extract(r"^([^:]+)")
+_CONTACTS = 64
+"""So many contacts of a host with a product are remembered, the latest."""
+
+
+class _Call(NamedTuple):
+    """One contact of a host with its vendor."""
+
+    ts: float
+    uid: str | None
+    name: str | None
+    server: str
+
+
+class AntivirusSilent:
+    """A host whose security product called home at a steady pace and stopped, while the host stayed active."""
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self.table = table["antivirus_silent"]
+        self.limits = table["limits"]
+        self.contacts = Sample(
+            ("host", "product"), ("uid", "name", "server"), size=_CONTACTS, descending=True, most=50_000
+        )
+        self.active = Spans("host", self.table["span"])
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Look at one conn batch."""
+        if log != "conn":
+            return
+        dated = pl.col("_orig_own") & pl.col("ts").is_not_null()
+        calls = (pl.col("site.category") == "antivirus").fill_null(False)
+        product = pl.coalesce("site.product", _NAME)
+        self.contacts.add(
+            pick(
+                frame,
+                dated & calls & pl.col("_open"),
+                "ts",
+                "uid",
+                host="id.orig_h",
+                product=product,
+                name=_NAME,
+                server="id.resp_h",
+            )
+        )
+        self.active.add(pick(frame, dated & ~calls, "ts", host="id.orig_h"))
+
+    def findings(self) -> Iterator[Finding]:
+        """One a host and product."""
+        contacts, active = self.contacts.frame(), self.active.frame()
+        if contacts is None or active is None:
+            return
+        hosts: dict[str, dict[str, list[_Call]]] = defaultdict(lambda: defaultdict(list))
+        columns = ("host", "product", "ts", "uid", "name", "server")
+        for host, product, *call in contacts.sort("ts").select(columns).iter_rows():
+            hosts[host][product].append(_Call(*call))
+        spans = active.join(contacts.select("host").unique(), on="host", how="semi").sort("start")
+        active_in: dict[str, list[int]] = defaultdict(list)
+        for host, start in spans.select("host", "start").iter_rows():
+            active_in[host].append(start)
+        for host in sorted(hosts):
+            for product, calls in sorted(hosts[host].items()):
+                found = self._judge([call.ts for call in calls], active_in[host])
+                if found is not None and any(call.uid is not None for call in calls):
+                    rivals = [other for other, theirs in hosts[host].items() if theirs[-1].ts > calls[-1].ts]
+                    yield self._finding(host, product, calls, found, rivals)
+
+    def _judge(self, calls: Sequence[float], active: Sequence[int]) -> dict[str, float] | None:
+        """What shows that a product fell silent; None if it did not. Both lists are sorted epoch seconds."""
+        t = self.table
+        times = _merged(calls, t["merge"])
+        if len(times) < t["contacts"] or not active:
+            return None
+        pairs = list(pairwise(times))
+        gaps = [later - earlier for earlier, later in pairs]
+        busy = [bisect_right(active, later) - bisect_right(active, earlier) for earlier, later in pairs]
+        silence = active[-1] - times[-1]
+        since = len(active) - bisect_right(active, times[-1])
+        if self._steady(gaps):
+            longest = t["intervals"] * max(gaps)
+        elif min(busy) > 1 and self._steady(busy):
+            longest = max(gaps)  # a pace of the host's own hours, not of the clock's
+        else:
+            return None
+        if silence < max(longest, t["seconds"]) or since < t["intervals"] * max(*busy, 1):
+            return None
+        seconds = since * self.active.seconds
+        return {"contacts": len(times), "pace": median(gaps), "silence": silence, "active": seconds}
+
+    def _steady(self, intervals: Sequence[float]) -> bool:
+        return bool(max(intervals) <= self.table["steadiness"] * median(intervals))
+
+    def _finding(
+        self, host: str, product: str, calls: Sequence[_Call], found: Mapping[str, float], rivals: list[str]
+    ) -> Finding:
+        last = calls[-1]
+        uids = [str(call.uid) for call in calls if call.uid is not None]
+        silence, pace = _lasting(found["silence"]), _lasting(found["pace"])
+        summary = f"{product} fell silent: no contact for {silence}, after one every {pace}"
+        names = sorted({call.name for call in calls if call.name})
+        evidence = [
+            f"contacts:{found['contacts']:.0f} with {', '.join(names[: self.limits['peers']])}",
+            f"active:{_lasting(found['active'])} since the last contact",
+            *(f"since:{other}" for other in rivals),
+        ]
+        return Finding(
+            "antivirus_silent", self.table["severity"]["replaced" if rivals else "silent"], host, summary, last.ts,
+            last.ts + found["silence"], len(calls), uids[-self.limits["uids"] :], last.server, None, evidence,
+        )  # fmt: skip
+
+
+class TorrentUser:
+    """A host that contacts torrent indexes or trackers and moves much data on odd ports."""
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self.table = table["torrent_user"]
+        self.limits = table["limits"]
+        size = self.limits["uids"] // 2
+        self.contacts = Tally(("host", "category", "name"), most=100_000)
+        self.contact_flows = Sample(("host",), ("uid",), size=size, most=100_000)
+        self.bulk = Tally(("host", "hour"), ("bytes",), most=1_000_000)
+        self.bulk_flows = Sample(("host",), ("uid", "bytes"), by="bytes", descending=True, size=size, most=200_000)
+        self.bulk_peers = Distinct(("host",), "peer", size=64)
+        self.observed = Tally(("host",), most=100_000)
+        self.observed_flows = Sample(("host",), ("uid",), size=size, most=100_000)
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Look at one conn batch."""
+        if log != "conn":
+            return
+        category = pl.col("site.category")
+        tracker = (category == "torrent_tracker") | (pl.col("app.asserted") == "bittorrent_tracker")
+        kinds = pl.when(category == "torrent_index").then(pl.lit("index")).when(tracker).then(pl.lit("tracker"))
+        name = pl.coalesce(_NAME, "id.resp_h")
+        called = pl.col("_orig_own") & kinds.is_not_null()
+        sites = pick(frame, called, "ts", "uid", host="id.orig_h", category=kinds, name=name)
+        self.contacts.add(sites)
+        self.contact_flows.add(sites)
+        bittorrent = pl.col("app.protocol") == "bittorrent"
+        odd = (
+            pl.col("_open")
+            & (bittorrent.fill_null(False) | (~pl.col("_observed") & pl.col("port.group").is_null()))
+            & pl.col("proto").is_in(["tcp", "udp"])
+            & (pl.col("id.resp_p") >= 1024)
+            & (pl.col("id.orig_p") >= 1024)
+        )
+        for own, other in (("orig", "resp"), ("resp", "orig")):
+            sides = {"host": f"id.{own}_h", "peer": f"id.{other}_h"}
+            chosen = ("ts", "uid", "bytes", (pl.col("ts") // _HOUR).cast(pl.Int64).alias("hour"))
+            bulk = pick(frame, odd.fill_null(False) & pl.col(f"_{own}_own"), *chosen, **sides)
+            self.bulk.add(bulk)
+            self.bulk_flows.add(bulk)
+            self.bulk_peers.add(bulk)
+            seen = pick(
+                frame, bittorrent & pl.col("_observed") & pl.col("_open") & pl.col(f"_{own}_own"), *chosen, **sides
+            )
+            self.observed.add(seen)
+            self.observed_flows.add(seen)
+
+    def findings(self) -> Iterator[Finding]:
+        """One a host."""
+        contacts = _by_host(self.contacts.frame())
+        observed = {row["host"]: row for rows in _by_host(self.observed.frame()).values() for row in rows}
+        bulk, peers = _by_host(self.bulk.frame()), self.bulk_peers.counts()
+        peer_count = {} if peers is None else dict(peers.select("host", "distinct").iter_rows())
+        samples = [_uids(sample.frame()) for sample in (self.contact_flows, self.observed_flows, self.bulk_flows)]
+        for host in sorted({*contacts, *observed}):
+            found = self._judge(contacts.get(host, []), observed.get(host), bulk.get(host, []), peer_count.get(host, 0))
+            if found is None:
+                continue
+            evidence, first, last, flows = found
+            uids = list(dict.fromkeys(uid for sample in samples for uid in sample.get(host, [])))
+            if not uids:
+                continue
+            yield Finding(
+                "torrent_user", self.table["severity"], host, "a BitTorrent client runs here", first, last, flows,
+                uids[: self.limits["uids"]], None, None, evidence,
+            )  # fmt: skip
+
+    def _judge(
+        self, contacts: list[dict[str, Any]], observed: dict[str, Any] | None, bulk: list[dict[str, Any]], peers: int
+    ) -> tuple[list[str], float, float, int] | None:
+        t = self.table
+        by_kind = {kind: [row for row in contacts if row["category"] == kind] for kind in ("tracker", "index")}
+        first = min((row["first_seen"] for row in contacts), default=float("inf"))
+        moved = [row for row in bulk if row["hour"] >= first // _HOUR]
+        total = sum(row["bytes"] for row in moved)
+        seen = observed["rows"] if observed else 0
+        enough = (
+            seen >= t["observed"]
+            or (by_kind["tracker"] and total >= t["tracker_bytes"])
+            or (by_kind["index"] and total >= t["index_bytes"] and peers >= t["index_peers"])
+        )
+        if not enough:
+            return None
+        evidence = [
+            f"{kind}:{', '.join(row['name'] for row in rows[: self.limits['peers']])}"
+            for kind, rows in by_kind.items()
+            if rows
+        ]
+        if seen:
+            evidence.append(f"observed:bittorrent in {seen} flows")
+        if moved:
+            evidence.append(f"bulk:{total:,} bytes on odd ports with {peers} peers")
+        rows = [*contacts, *moved, *([observed] if observed else [])]
+        flows = sum(row["rows"] for row in (*contacts, *moved))
+        return evidence, min(row["first_seen"] for row in rows), max(row["last_seen"] for row in rows), max(flows, seen)
+
+
+def _merged(times: Sequence[float], within: float) -> list[float]:
+    """The times, those closer than ``within`` to the one before as one; the last of each."""
+    out: list[float] = []
+    for at, time in enumerate(times):
+        if at and time - times[at - 1] < within:
+            out[-1] = time
+        else:
+            out.append(time)
+    return out
+
+
+def _lasting(seconds: float) -> str:
+    """A time for people: 50 s, 14 min, 6.0 h, 12 days."""
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _by_host(frame: pl.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
+    out: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    if frame is not None:
+        for row in frame.sort("first_seen").iter_rows(named=True):
+            out[row["host"]].append(row)
+    return out
+
+
+def _uids(frame: pl.DataFrame | None) -> dict[str, list[str]]:
+    out: dict[str, list[str]] = defaultdict(list)
+    if frame is not None:
+        for host, uid in frame.select("host", "uid").drop_nulls().iter_rows():
+            out[host].append(str(uid))
+    return out

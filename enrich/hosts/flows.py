@@ -1,0 +1,93 @@
+"""What connections tell of hosts: services, applications, subsidiary sites, names, client ports."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from enrich.flows import Border, pick
+from enrich.tally import Distinct, Sample, Tally
+
+# What is named in a proxy's flows are the servers behind it.
+_PROXIES = ("http_proxy", "socks")
+# Ports of a connection's data alone, not services.
+_TRANSIENT = ("ftp_data", "tftp")
+_SERVICE = ("ip", "port", "transport", "protocol")
+
+
+class Flows:
+    """Counts conn batches. The site's own hosts in full, others as servers only; both within bounds."""
+
+    def __init__(self, border: Border, own: int, others: int) -> None:
+        self.border = border
+        self.hosts = Tally(("ip", "scope"), most=own)
+        self.services = Tally(_SERVICE, ("confidence",), each=500)
+        self.applications = Tally(("ip", "protocol", "name", "category"), ("bytes", "confidence"), each=1000)
+        self.sites = Tally(("ip", "category", "product"), each=1000)
+        self.names = Tally(("ip", "name"), each=16)
+        self.clients = Distinct(("ip", "port", "transport"), "client")
+        self.client_ports = Distinct(("ip",), "port", size=64)
+        self.lowest_port = Sample(("ip",), (), by="port", size=1, most=own)
+        self.highest_port = Sample(("ip",), (), by="port", size=1, descending=True, most=own)
+        self.other_services = Tally((*_SERVICE, "scope"), ("confidence",), most=others, each=50)
+        self.other_names = Tally(("ip", "name"), most=others, each=4)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Count one conn batch."""
+        flows = self.border.flows(frame)
+        if flows is not None:
+            self._hosts(flows)
+            self._clients(flows)
+            self._servers(flows)
+
+    def _hosts(self, flows: pl.DataFrame) -> None:
+        for side, there in (("orig", pl.col("_orig_own")), ("resp", pl.col("_resp_own") & pl.col("_open"))):
+            self.hosts.add(pick(flows, there, "ts", ip=f"id.{side}_h", scope=f"{side}.scope"))
+
+    def _clients(self, flows: pl.DataFrame) -> None:
+        announced = (pl.col("proto") == "udp") & pl.col("resp.scope").is_in(["multicast", "broadcast"])
+        spoken = pl.col("_orig_own") & (pl.col("_open") | announced.fill_null(False))
+        named = pl.col("app.protocol").is_not_null() | pl.col("app.name").is_not_null()
+        self.applications.add(
+            pick(
+                flows,
+                spoken & named,
+                "ts",
+                "bytes",
+                ip="id.orig_h",
+                protocol="app.protocol",
+                name="app.name",
+                category="app.category",
+                confidence="app.confidence",
+            )
+        )
+        called = spoken & pl.col("site.category").is_not_null()
+        self.sites.add(pick(flows, called, "ts", ip="id.orig_h", category="site.category", product="site.product"))
+        chosen = pl.col("_orig_own") & (pl.col("proto") == "tcp") & pl.col("_oriented") & (pl.col("id.orig_p") >= 1024)
+        ports = pick(flows, chosen, ip="id.orig_h", port="id.orig_p").unique()
+        for seen in (self.client_ports, self.lowest_port, self.highest_port):
+            seen.add(ports)
+
+    def _servers(self, flows: pl.DataFrame) -> None:
+        tcp, udp = pl.col("proto") == "tcp", pl.col("proto") == "udp"
+        known = pl.col("_observed") | (udp & pl.col("app.asserted").is_not_null()) | (tcp & pl.col("_oriented"))
+        transient = pl.col("app.protocol").is_in(_TRANSIENT).fill_null(False) & (pl.col("id.resp_p") >= 1024)
+        served = pick(
+            flows,
+            pl.col("_open") & (tcp | udp) & known & ~transient,
+            "ts",
+            "_resp_own",
+            ip="id.resp_h",
+            port="id.resp_p",
+            transport="proto",
+            protocol="app.protocol",
+            confidence="app.confidence",
+            scope="resp.scope",
+            client="id.orig_h",
+            name=pl.when(~pl.col("port.service").is_in(_PROXIES).fill_null(False)).then("resp.name"),
+        )
+        own, others = served.filter("_resp_own"), served.filter(~pl.col("_resp_own"))
+        self.services.add(own)
+        self.clients.add(own)
+        self.names.add(own.filter(pl.col("name").is_not_null()))
+        self.other_services.add(others)
+        self.other_names.add(others.filter(pl.col("name").is_not_null()))
