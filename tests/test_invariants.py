@@ -24,7 +24,8 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def originals(folder: Path) -> dict[Path, list[dict[str, Any]]]:
-    return {path: list(plain.records(path)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".csv"}
+    logs = (path for path in folder.rglob("*") if path.is_file() and {".log", ".json"} & {*path.suffixes})
+    return {path: list(plain.records(path)) for path in logs}
 
 
 @pytest.fixture(scope="module")
