@@ -5,7 +5,9 @@ Keys are hashes (of a uid, of an address pair), so two different things share a 
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +18,7 @@ import polars as pl
 Keys = npt.NDArray[np.uint64]
 Policy = Literal["any", "least", "same"]
 CONFLICT = np.uint64(2**64 - 1)
-_PENDING = 2_000_000
+_PENDING = 1_000_000
 _PARTS = 16
 
 
@@ -44,6 +46,12 @@ def parts(keys: Keys) -> Iterator[npt.NDArray[np.intp]]:
         yield np.flatnonzero(part == number)
 
 
+def release_memory() -> None:
+    """Hand memory that is free but kept by the C library back to the system, where that library can (glibc)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @dataclass(slots=True)
 class Keyed:
     """A map from keys to unsigned numbers, filled by batches, then sorted once, then asked by batches.
@@ -62,7 +70,7 @@ class Keyed:
         present = values != 0
         self._new.append((keys[present], values[present].astype(np.uint64)))
         self._pending += len(self._new[-1][0])
-        if self._pending > max(_PENDING, len(self._settled[0]) // 2):
+        if self._pending > max(_PENDING, len(self._settled[0]) // 4):
             self._settle()
 
     def _settle(self) -> tuple[Keys, Keys]:

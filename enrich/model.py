@@ -159,7 +159,7 @@ class Memo:
     keys: tuple[str, ...]
     names: tuple[str, ...]
     work: Work
-    limit: int = 200_000
+    limit: int = 60_000
     known: pl.DataFrame | None = None
     table: pl.DataFrame = field(default_factory=pl.DataFrame)
     texts: dict[object, pl.Series] = field(default_factory=dict)

@@ -109,6 +109,7 @@ class Run:
             except SourceError:
                 continue  # the second pass says so
         self.directions.settled = True
+        self.engine.survey.settle()
 
     def items(self, file: LogFile, want: zeek_tsv.Want, keep_raw: bool) -> Iterator[Item]:
         """What a file holds, in its order."""

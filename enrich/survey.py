@@ -16,7 +16,7 @@ import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.batch import Batch
-from enrich.keyed import CONFLICT, Keyed, Keys, hashes, parts, positions
+from enrich.keyed import CONFLICT, Keyed, Keys, hashes, parts, positions, release_memory
 from enrich.payload import STRENGTHS, Payloads
 
 # A log of its own means that an analyzer followed the protocol in the payload.
@@ -164,7 +164,7 @@ class Bits:
 
 
 Seconds = npt.NDArray[np.uint32]
-_ANSWERS_PENDING = 1_000_000
+_ANSWERS_PENDING = 500_000
 
 
 @dataclass(slots=True)
@@ -185,7 +185,7 @@ class Answers:
         until = since + ttls.fill_null(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy() + np.uint32(self.grace)
         self._new.append((keys, since, until, names))
         self._pending += len(keys)
-        if self._pending > max(_ANSWERS_PENDING, 0 if self._settled is None else len(self._settled[0]) // 2):
+        if self._pending > max(_ANSWERS_PENDING, 0 if self._settled is None else len(self._settled[0]) // 4):
             self._settle()
 
     def get(self, keys: Keys, times: pl.Series) -> Keys:
@@ -251,7 +251,7 @@ class Survey:
         self.certificates = Keyed("least")
         self.certificate_names = Keyed("least")
         self.asked = Answers()
-        self.asked_by_any = Answers()
+        self.asked_by_any = Keyed("same")
         self._services: dict[str, int] = {}
 
     def add(self, batch: Batch) -> None:
@@ -360,7 +360,23 @@ class Survey:
             return
         names = self.names.add(rows["query"])
         self.asked.add(hashes(rows["client"], rows["answer"]), rows["ts"], rows["ttl"], names)
-        self.asked_by_any.add(hashes(rows["answer"]), rows["ts"], rows["ttl"], names)
+        # What anybody was told counts only of an address that goes by one name: a shared one says nothing.
+        self.asked_by_any.add(hashes(rows["answer"]), names)
+
+    def settle(self) -> None:
+        """All batches have come: sort what was remembered, and give back the memory that took."""
+        keyed = (
+            self.protocols,
+            self.named,
+            self.servers,
+            self.server_names,
+            self.asked_by_any,
+            *self.payloads.values(),
+        )
+        stores: tuple[Keyed | Answers, ...] = (*keyed, self.certificates, self.certificate_names, self.asked)
+        for store in stores:
+            len(store)
+        release_memory()
 
     def about(self, frame: pl.DataFrame) -> pl.DataFrame:
         """What is known of each flow of a conn batch.
@@ -390,7 +406,8 @@ class Survey:
                 found["cert"] = self.certificate_names.get(self.certificates.get(uids))
         if {"id.orig_h", "id.resp_h", "ts"} <= columns and len(self.asked):
             found["dns"] = self.asked.get(hashes(frame["id.orig_h"], frame["id.resp_h"]), frame["ts"])
-            found["dns_any"] = self.asked_by_any.get(hashes(frame["id.resp_h"]), frame["ts"])
+            by_any = self.asked_by_any.get(hashes(frame["id.resp_h"]))
+            found["dns_any"] = np.where(by_any == CONFLICT, np.uint64(0), by_any)
         name, source = np.zeros(height, np.uint64), np.zeros(height, np.uint8)
         for at, origin in enumerate(SOURCES, 1):
             keys = found.get(origin)
