@@ -149,7 +149,10 @@ def findings(records: Sequence[Record]) -> None:
     for record in records:
         severity = record["severity"]
         head = Text.assemble(
-            (f"{printable(severity):6} ", _COLOURS.get(severity, "")), (printable(record["kind"]), "bold"), "  ", _parties(record)
+            (f"{printable(severity):6} ", _COLOURS.get(severity, "")),
+            (printable(record["kind"]), "bold"),
+            "  ",
+            _parties(record),
         )
         console.print(head)
         _indented(record["summary"], 7)
