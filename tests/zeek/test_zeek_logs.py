@@ -16,7 +16,8 @@ SCRIPTS = ROOT / "zeek-scripts"
 SELF_TEST = Path(__file__).with_name("selftest.zeek")
 SITE_A = ROOT / "tests" / "data" / "zeek-package" / "site-a.pcap"
 OWN_LOGS = {"banner", "payload", "syn"}
-ON_THE_WALL_CLOCK = {"packet_filter"}  # written when Zeek starts
+WROTE_THE_KEPT_LOGS = "8.2."
+OF_ZEEK_ITSELF = {"packet_filter", "reporter"}
 LOG_ALL = "redef ZeekEnrich::payload_known_interval = 0 secs; redef ZeekEnrich::syn_interval = 0 secs;"
 
 Row = dict[str, str]
@@ -145,11 +146,11 @@ def test_each_script_stands_alone(run: Run, name: str, bare: bool) -> None:
 def test_stock_logs_and_fields_are_unchanged(stock: Logs, enriched: Logs) -> None:
     assert set(enriched) == set(stock) | OWN_LOGS
     for name, rows in stock.items():
-        if name in ON_THE_WALL_CLOCK:
+        if name in OF_ZEEK_ITSELF:
             continue
         fields = {field for row in rows for field in row}
         without_new = [{field: value for field, value in row.items() if field in fields} for row in enriched[name]]
-        assert without_new == rows, name
+        assert sorted(map(repr, without_new)) == sorted(map(repr, rows)), name
 
 
 @pytest.mark.usefixtures("run")
@@ -173,8 +174,11 @@ def test_test_command_can_fail(tmp_path: Path) -> None:
 
 
 def test_logs_kept_for_the_other_tests_are_what_zeek_writes(enriched: Logs) -> None:
-    for path in sorted(SITE_A.parent.glob("*.log")):
-        assert read_log(path) == enriched[path.stem], path.name
+    zeek = subprocess.run(["zeek", "--version"], capture_output=True, text=True, check=True).stdout
+    if WROTE_THE_KEPT_LOGS not in zeek:
+        pytest.skip(f"the kept logs are by Zeek {WROTE_THE_KEPT_LOGS}; here is {zeek.strip()}")
+    kept = {path.stem: read_log(path) for path in SITE_A.parent.glob("*.log")}
+    assert kept == {name: rows for name, rows in enriched.items() if name not in OF_ZEEK_ITSELF}
 
 
 def test_smtp(enriched: Logs) -> None:
@@ -352,7 +356,7 @@ def test_community_id(enriched: Logs) -> None:
 
 def test_json_is_a_setting(tmp_path: Path, complaints: Callable[[Path], set[str]]) -> None:
     assert zeek_in(tmp_path, SITE_A, SCRIPTS, "-e", "redef ZeekEnrich::json_logs = T;") <= complaints(SITE_A)
-    logs = [path for path in tmp_path.glob("*.log") if path.stem not in ON_THE_WALL_CLOCK]
+    logs = [path for path in tmp_path.glob("*.log") if path.stem not in OF_ZEEK_ITSELF]
     assert {"conn", *OWN_LOGS} <= {path.stem for path in logs}
     assert all(line.startswith("{") for path in logs for line in path.read_text().splitlines())
 
@@ -363,6 +367,25 @@ SITES = "#fields\tdomain\tcategory\tproduct\n{}"
 WAIT_FOR_SITES = """
 event zeek_init() {{ suspend_processing(); }}
 event Input::end_of_data(name: string, source: string) {{ {then} }}
+"""
+
+
+# A file that changes, then another file.
+WATCH_SITES = """
+redef exit_only_after_terminate = T;
+global reads = 0;
+event Input::end_of_data(name: string, source: string)
+	{
+	local a = ZeekEnrich::site_of("www.a.example");
+	local b = ZeekEnrich::site_of("b.example.");
+	print |ZeekEnrich::sites|, a$category, b$category;
+	switch ( ++reads )
+		{
+		case 1: system("mv next.tsv sites.tsv"); break;
+		case 2: Config::set_value("ZeekEnrich::sites_file", "other.tsv"); break;
+		case 3: terminate(); break;
+		}
+	}
 """
 
 
@@ -395,3 +418,19 @@ def test_sites(run: Run, tmp_path: Path) -> None:
     assert {"cdn", "other"} <= {category for _, category, _ in tagged(logs["dns"], "query")}
     assert any(category for _, category, _ in tagged(logs["http"], "host"))
     assert any(category for _, category, _ in tagged(logs["ssl"], "server_name"))
+
+
+def test_sites_are_read_again_when_they_change(tmp_path: Path) -> None:
+    for name, domain, category in (
+        ("sites", "a.example", "cdn"),
+        ("next", "b.example", "vpn"),
+        ("other", "a.example", "game"),
+    ):
+        (tmp_path / f"{name}.tsv").write_text(SITES.format(f"{domain}\t{category}\t-\n"))
+    (tmp_path / "watch.zeek").write_text(WATCH_SITES)
+    zeek = shutil.which("zeek")
+    if zeek is None:
+        pytest.skip("zeek is not on the PATH")
+    command = [zeek, str(SCRIPTS), "watch.zeek", "-e", 'redef ZeekEnrich::sites_file = "sites.tsv";']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ["1, cdn, ", "1, , vpn", "1, game, "], done.stderr
