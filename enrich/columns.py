@@ -50,28 +50,33 @@ def software(logs: str, prefix: str) -> tuple[Column, ...]:
 
 SOFTWARE_FIELDS = tuple(name for name, _, _ in _SOFTWARE)
 
-# Which log carries whose banner, and the prefix of what is read from it.
-BANNER_LOGS: tuple[tuple[str, str], ...] = (
-    ("ssh", "ssh_client."),
-    ("ssh", "ssh_server."),
-    ("smtp", "smtp_server."),
-    ("smtp", "smtp_client."),
-    ("http", "http_server."),
-    ("ftp", "ftp_server."),
-    ("imap", "imap_server."),
-    ("pop3", "pop3_server."),
-    ("mysql", "mysql_server."),
-    ("nntp", "nntp_server."),
-    ("rtsp", "rtsp_server."),
-    ("sip", "sip_server."),
-    ("sip", "sip_client."),
-    ("rfb", "rfb_server."),
-    ("rfb", "rfb_client."),
-    ("irc", "irc_server."),
-    ("telnet", "telnet_server."),
-    ("ldap", "ldap_server."),
-    ("banner", "banner."),
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A column that carries a banner: of which service, in which log, and the prefix of what is read from it.
+
+    Where ``service`` is None the log's column ``service`` names it. ``only`` is a column and the value that it must
+    have for the text to be a banner.
+    """
+
+    service: str | None
+    log: str
+    column: str
+    prefix: str
+    only: tuple[str, str] | None = None
+
+
+CARRIERS: tuple[Carrier, ...] = (
+    Carrier("ssh", "ssh", "client", "ssh_client."),
+    Carrier("ssh", "ssh", "server", "ssh_server."),
+    Carrier("smtp", "smtp", "greeting", "smtp_server."),
+    Carrier("http_server", "http", "server", "http_server."),
+    Carrier("ftp", "ftp", "reply_msg", "ftp_server.", only=("reply_code", "220")),
+    Carrier("sip", "sip", "user_agent", "sip_client."),
+    Carrier("rfb", "rfb", "server", "rfb_server."),
+    Carrier(None, "banner", "banner", "banner.", only=("direction", "resp")),
 )
+BANNER_LOGS: tuple[tuple[str, str], ...] = tuple((carrier.log, carrier.prefix) for carrier in CARRIERS)
 
 COLUMNS: tuple[Column, ...] = (
     *(
@@ -137,7 +142,7 @@ COLUMNS: tuple[Column, ...] = (
     *_group(
         "dns, http, ssl, quic", "name.", ("registered_domain", pl.String, "registered domain, public-suffix aware")
     ),
-    *(column for log, prefix in BANNER_LOGS for column in software(log, prefix)),
+    *(column for carrier in CARRIERS for column in software(carrier.log, carrier.prefix)),
 )
 
 TYPES: dict[str, Type] = {column.name: column.type for column in COLUMNS}

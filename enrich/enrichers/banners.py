@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from enrich.banners import Banners
-from enrich.columns import SOFTWARE_FIELDS
+from enrich.banners import Banner, Banners
+from enrich.columns import CARRIERS, SOFTWARE_FIELDS, Carrier
 from enrich.model import Enricher, Resources, Use, Work
 
 FOLDER = "banners"
-# Service, log, column that holds the banner, prefix of what it gives.
-CARRIERS: tuple[tuple[str, str, str, str], ...] = (
-    ("ssh", "ssh", "client", "ssh_client."),
-    ("ssh", "ssh", "server", "ssh_server."),
-    ("smtp", "smtp", "greeting", "smtp_server."),
-    ("http_server", "http", "server", "http_server."),
-    ("sip", "sip", "user_agent", "sip_client."),
-    ("rfb", "rfb", "server", "rfb_server."),
-)
+EMPTY = Banner()
 
 
 def load(resources: Resources) -> Banners:
@@ -31,27 +23,42 @@ def load(resources: Resources) -> Banners:
     return resources.shared("banner tables", build)
 
 
-def _enricher(service: str, log: str, column: str, prefix: str) -> Enricher:
+def _enricher(carrier: Carrier) -> Enricher:
     def prepare(resources: Resources) -> Work:
         banners = load(resources)
 
         def work(keys: pl.DataFrame) -> pl.DataFrame:
-            parsed = banners.parse_many(service, keys["banner"].fill_null("").to_list())
+            texts = keys["banner"].fill_null("")
+            if carrier.only is not None:
+                texts = texts.set((keys["condition"] != carrier.only[1]).fill_null(True), "")
+            services = keys["service"] if carrier.service is None else [carrier.service] * keys.height
+            parsed = [
+                banners.parse(service, text) if service in banners.services else EMPTY
+                for service, text in zip(services, texts, strict=True)
+            ]
             return pl.DataFrame(
                 {name: pl.Series([getattr(b, name) for b in parsed], dtype=pl.String) for name in SOFTWARE_FIELDS}
             )
 
         return work
 
+    keys, columns = {"banner": pl.String}, [carrier.column]
+    if carrier.only is not None:
+        keys["condition"] = pl.String
+        columns.append(carrier.only[0])
+    if carrier.service is None:
+        keys["service"] = pl.String
+        columns.append("service")
+    what = (carrier.service or "service's").replace("_", " ")
     return Enricher(
-        name=prefix.rstrip("."),
-        doc=f"What the {service.replace('_', ' ')} banner in {log}.{column} says: product, version, vendor, system.",
-        keys={"banner": pl.String},
+        name=carrier.prefix.rstrip("."),
+        doc=f"What the {what} banner in {carrier.log}.{carrier.column} says: product, version, vendor, system.",
+        keys=keys,
         adds=dict.fromkeys(SOFTWARE_FIELDS, pl.String),
-        uses=(Use((log,), (column,), prefix),),
+        uses=(Use((carrier.log,), tuple(columns), carrier.prefix),),
         prepare=prepare,
-        tables=(f"{FOLDER}/{service}.toml",),
+        tables=(FOLDER if carrier.service is None else f"{FOLDER}/{carrier.service}.toml",),
     )
 
 
-ENRICHERS = tuple(_enricher(*carrier) for carrier in CARRIERS)
+ENRICHERS = tuple(map(_enricher, CARRIERS))

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from enrich.columns import TYPES
-from enrich.enrichers.banners import CARRIERS, ENRICHERS
+from enrich.columns import BANNER_LOGS, TYPES
+from enrich.enrichers.banners import ENRICHERS
 from enrich.errors import TableError
 from enrich.model import Resources
 from enrich.tables import Tables
@@ -30,7 +30,8 @@ examples = [{ text = "Gate_1.2", fields = { version = "1.2" } }]
 def parse(tables: Resources, name: str, banner: str | None) -> dict[str, object]:
     enricher = next(enricher for enricher in ENRICHERS if enricher.name == name)
     work = enricher.prepare(tables)
-    return work(pl.DataFrame({"banner": pl.Series([banner], dtype=pl.String)})).row(0, named=True)
+    cells = {key: [banner if key == "banner" else None] for key in enricher.keys}
+    return work(pl.DataFrame(cells, schema=dict(enricher.keys))).row(0, named=True)
 
 
 def site(folder: Path, name: str) -> Tables:
@@ -53,7 +54,7 @@ def test_no_banner_says_nothing() -> None:
 def test_every_column_is_in_the_vocabulary() -> None:
     for enricher in ENRICHERS:
         assert set(enricher.columns()) <= TYPES.keys()
-    assert len(ENRICHERS) == len({prefix for *_, prefix in CARRIERS})
+    assert len(ENRICHERS) == len({prefix for _, prefix in BANNER_LOGS})
 
 
 def test_a_site_s_own_rules_come_first(tmp_path: Path) -> None:
@@ -66,3 +67,24 @@ def test_a_site_s_own_rules_come_first(tmp_path: Path) -> None:
 def test_a_table_for_no_service_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"our-ssh\.toml: is not named after a service"):
         parse(site(tmp_path, "our-ssh.toml"), "ssh_server", "SSH-2.0-Gate_1.2")
+
+
+def test_a_ftp_reply_is_a_banner_only_where_its_code_says_so() -> None:
+    """An FTP log carries every reply; a server presents itself with 220 (RFC 959 section 5.4)."""
+    enricher = next(item for item in ENRICHERS if item.name == "ftp_server")
+    keys = pl.DataFrame({"banner": ["(vsFTPd 3.0.3)"] * 2, "condition": ["220", "230"]})
+    found = enricher.prepare(Tables())(keys)
+    assert found["product"].to_list() == ["vsFTPd", None]
+
+
+def test_the_banner_log_names_its_services_itself() -> None:
+    enricher = next(item for item in ENRICHERS if item.name == "banner")
+    keys = pl.DataFrame(
+        {
+            "banner": ["+OK Dovecot (Debian) ready.", "+OK Dovecot (Debian) ready.", "@RSYNCD: 32.0", "220 x"],
+            "condition": ["resp", "orig", "resp", "resp"],
+            "service": ["pop3", "pop3", None, "nobody knows"],
+        }
+    )
+    found = enricher.prepare(Tables())(keys)
+    assert found["product"].to_list() == ["Dovecot", None, None, None]
