@@ -183,10 +183,10 @@ def _items(file: LogFile) -> Iterable[Item]:
         return zeek_json.read(chunks, file.log, lambda _: frozenset(("ts",)), frozenset(("ts",)))
     if file.form is Form.EVE:
         directions = eve.Directions()
-        for _ in eve.read(chunks, directions):
+        for _ in eve.read(chunks, directions, survey.wanted):
             pass
         directions.settled = True
-        return eve.read(read_chunks(file.path, lambda _: None), directions)
+        return eve.read(read_chunks(file.path, lambda _: None), directions, lambda _: None)
     return (item for item in chunks if isinstance(item, Damage))
 
 

@@ -117,7 +117,7 @@ class Run:
         if file.form is Form.TSV:
             return zeek_tsv.read(chunks, file.log, want, keep_raw)
         if file.form is Form.EVE:
-            return eve.read(chunks, self.directions)
+            return eve.read(chunks, self.directions, want)
         if file.form is Form.JSON:
             return zeek_json.read(chunks, file.log, want, self.engine.all_reads())
         return (item for item in chunks if isinstance(item, Damage))
@@ -179,7 +179,7 @@ class _FileRun:
         run.report.files.append(self.report)
         native = run.options.format == "native"
         tsv = self.file.form is Form.TSV
-        want: zeek_tsv.Want = _everything if tsv and not native else run.engine.reads
+        want: zeek_tsv.Want = run.engine.reads if native or self.file.form is Form.JSON else _everything
         try:
             for item in run.items(self.file, want, keep_raw=native or not tsv):
                 self._take(item)

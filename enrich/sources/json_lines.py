@@ -29,7 +29,7 @@ def decode(chunk: Chunk, schema: Mapping[str, Type]) -> tuple[pl.DataFrame, pl.S
     if not cut and b"\r" not in data:
         lines = rows.split_lines(data, data.count(b"\n") + (not data.endswith(b"\n"))) if rows.is_utf8(data) else None
         if lines is not None and lines.str.starts_with("{").all():
-            frame = _objects(data, lines.len(), schema)
+            frame = objects(data, lines.len(), schema)
             if frame is not None:
                 return frame, lines, []
     numbered = [(number, line.strip(b" \t\r")) for number, line in rows.numbered(data, chunk.first_line)]
@@ -48,8 +48,8 @@ def decode(chunk: Chunk, schema: Mapping[str, Type]) -> tuple[pl.DataFrame, pl.S
     return pl.concat(frames), pl.Series("raw", kept, pl.String), sorted(rejects, key=lambda reject: reject.line)
 
 
-def _objects(data: bytes, height: int, schema: Mapping[str, Type]) -> pl.DataFrame | None:
-    """The fields of so many lines; None if not every line is a JSON object."""
+def objects(data: bytes, height: int, schema: Mapping[str, Type]) -> pl.DataFrame | None:
+    """The named fields of so many lines; None if not every line is a JSON object."""
     try:
         frame = pl.read_ndjson(io.BytesIO(data), schema=dict(schema), ignore_errors=True)
     except pl.exceptions.PolarsError:
@@ -63,7 +63,7 @@ def _sorted_out(lines: list[Line], schema: Mapping[str, Type]) -> Iterator[tuple
         return
     data = b"\n".join(line for _, line in lines)
     if all(line.startswith(b"{") for _, line in lines) and rows.is_utf8(data):
-        frame = _objects(data, len(lines), schema)
+        frame = objects(data, len(lines), schema)
         if frame is not None:
             yield frame, lines
             return
@@ -91,9 +91,19 @@ def _reason(line: bytes) -> str:
 
 
 def seconds(values: pl.Expr) -> pl.Expr:
-    """Epoch seconds of a time written as a number or in ISO 8601, microseconds kept."""
-    number = values.cast(pl.Float64, strict=False)
-    utc = values.str.replace(r"([+-]\d\d):?(\d\d)$", "$1$2").str.replace("Z$", "+0000")
-    stamp = utc.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", strict=False)
-    plain = values.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
-    return pl.coalesce(number, *((time.dt.epoch("us") / 1e6).round(6) for time in (stamp, plain)))
+    """Epoch seconds of a time written as a number or in ISO 8601, microseconds kept; null for anything else."""
+    return values.map_batches(_seconds, return_dtype=pl.Float64)
+
+
+_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f")
+
+
+def _seconds(values: pl.Series) -> pl.Series:
+    out = values.cast(pl.Float64, strict=False)
+    for form in _FORMATS:  # each is tried on what is left
+        left = (out.is_null() & values.is_not_null()).arg_true()
+        if not left.len():
+            break
+        times = values.gather(left).str.to_datetime(form, time_unit="us", strict=False)
+        out = out.scatter(left, (times.dt.epoch("us") / 1e6).round(6))
+    return out
