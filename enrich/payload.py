@@ -41,13 +41,15 @@ CUT = 64
 """Bytes of each direction that a log keeps unless a site says otherwise."""
 STRENGTHS = ("certain", "likely")
 SIDES = ("orig", "resp", "either")
+TRANSPORTS = ("tcp", "udp")
 RESULT = {"protocol": pl.String, "strength": pl.String, "rule": pl.String}
 
 _KEYS = {"id", "protocol", "about", "source", "transport", "ports", "length", "echo", "strength", "examples", *SIDES}
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LENGTH = re.compile(r"u(8|16|24|32)(be|le)?@(\d+)(?: ([*/]) ([1-9]\d*))?(?: \+ (\d+))?")
 _ECHO = re.compile(r"orig\[(\d+):(\d+)\] = resp\[(\d+):(\d+)\]")
-_SET_MEMORY = 64 << 20  # bytes that the automaton over all patterns may take
+_SET_MEMORY = 32 << 20  # bytes that each automaton over all patterns may take
+_SENTINEL = -1
 
 
 class Found(NamedTuple):
@@ -138,18 +140,14 @@ class Signature:
     strength: str
     patterns: tuple[tuple[str, str], ...]
     transport: str | None = None
-    ports: tuple[tuple[int, int], ...] = ()
+    ports: frozenset[int] = frozenset()
     length: Length | None = None
     echo: Echo | None = None
     examples: tuple[Example, ...] = field(default=(), repr=False)
 
-    def allows(self, transport: str, ports: Sequence[int | None]) -> bool:
-        """Whether the signature means anything on this transport and these ports."""
-        if self.transport is not None and self.transport != transport:
-            return False
-        return not self.ports or any(
-            port is not None and first <= port <= last for port in ports for first, last in self.ports
-        )
+    def allows(self, port: int | None, other: int | None) -> bool:
+        """Whether the signature means anything on these ports, the one or the other."""
+        return not self.ports or port in self.ports or other in self.ports
 
     def accepts(self, matched: Sequence[bytes]) -> bool:
         """Whether the payloads that the patterns match (the originator's first) are all that the signature wants."""
@@ -162,30 +160,49 @@ class Signature:
         return self.echo is None or self.echo.holds(*matched)
 
 
-class Payloads:
-    """Signatures, ready to identify first payloads."""
+class _Automaton:
+    """All patterns of one transport and side, matched in one pass."""
 
-    def __init__(self, signatures: Iterable[Signature], set_memory: int = _SET_MEMORY) -> None:
-        """Compile all patterns into one automaton; raises TableError for one that is not RE2."""
-        self.signatures = sorted(signatures, key=lambda signature: STRENGTHS.index(signature.strength))
-        # One entry a pattern, in the order of the signatures, so that the lowest hit is the best one.
-        self._sides: list[tuple[int, str]] = []
-        self._patterns: list[Any] = []
-        self._set: Any = re2.Set.MatchSet(_options(set_memory))
-        for at, signature in enumerate(self.signatures):
-            for side, pattern in signature.patterns:
-                try:
-                    self._patterns.append(re2.compile(pattern.encode("ascii"), _options()))
-                except (re2.error, UnicodeEncodeError) as error:
-                    raise TableError(f"{FOLDER}: {signature.id}: {side}: not an RE2 pattern: {error}") from error
-                self._set.Add(pattern.encode("ascii"))
-                self._sides.append((at, side))
+    __slots__ = ("_owners", "_patterns", "_set")
+
+    def __init__(self, patterns: Sequence[tuple[int, bytes]], memory: int) -> None:
+        """``patterns`` with their owners' numbers; ``memory`` in bytes."""
         # When the automaton runs out of memory it reports nothing, not even this pattern that always matches.
-        self._sentinel: int = self._set.Add(b"^")
+        self._patterns = [*patterns, (_SENTINEL, b"^")]
+        self._owners = [owner for owner, _ in self._patterns]
+        self._set: Any = re2.Set.MatchSet(_options(memory))
+        for _, pattern in self._patterns:
+            self._set.Add(pattern)
         try:
             self._set.Compile()
         except re2.error:  # the memory does not even hold the program
             self._set = None
+
+    def hits(self, payload: bytes) -> set[int]:
+        """The owners of the patterns that match."""
+        owners = {self._owners[hit] for hit in self._set.Match(payload)} if self._set is not None else set()
+        if _SENTINEL not in owners:  # one by one then: slower and just as right
+            owners = {owner for owner, pattern in self._patterns if re2.match(pattern, payload, _options())}
+        owners.discard(_SENTINEL)
+        return owners
+
+
+class Payloads:
+    """Signatures, ready to identify first payloads."""
+
+    def __init__(self, signatures: Iterable[Signature], set_memory: int = _SET_MEMORY) -> None:
+        """Compile all patterns; raises TableError for one that is not RE2."""
+        # The strongest first, so that the lowest number among those that match is the best one.
+        self.signatures = sorted(signatures, key=lambda signature: STRENGTHS.index(signature.strength))
+        patterns: dict[tuple[str, str], list[tuple[int, bytes]]] = {
+            (transport, side): [] for transport in TRANSPORTS for side in ("orig", "resp")
+        }
+        for at, signature in enumerate(self.signatures):
+            for wanted, text in signature.patterns:
+                for (transport, side), list_ in patterns.items():
+                    if signature.transport in (None, transport) and wanted in (side, "either"):
+                        list_.append((at, _checked(signature, wanted, text)))
+        self._automata = {key: _Automaton(list_, set_memory) for key, list_ in patterns.items()}
 
     def identify(
         self, transport: str, port: int | None, orig: bytes, resp: bytes, orig_port: int | None = None
@@ -198,12 +215,14 @@ class Payloads:
         self, transport: str, port: int | None, orig: bytes, resp: bytes, orig_port: int | None = None
     ) -> Iterator[Signature]:
         """All signatures that match, the best one first."""
-        sent, received = self._hits(orig, "orig"), self._hits(resp, "resp")
-        ports = (port, orig_port)
+        if transport not in TRANSPORTS:
+            return
+        sent = self._automata[transport, "orig"].hits(orig)
+        received = self._automata[transport, "resp"].hits(resp)
         for at in sorted(sent | received):
             signature = self.signatures[at]
             matched = [payload for payload, hits in ((orig, sent), (resp, received)) if at in hits]
-            if signature.allows(transport, ports) and signature.accepts(matched):
+            if signature.allows(port, orig_port) and signature.accepts(matched):
                 yield signature
 
     def identify_many(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -228,7 +247,7 @@ class Payloads:
         for signature in self.signatures if signatures is None else signatures:
             for number, example in enumerate(signature.examples, 1):
                 where = f"{FOLDER}: {signature.id}: example {number}"
-                for transport in (signature.transport,) if signature.transport else ("tcp", "udp"):
+                for transport in (signature.transport,) if signature.transport else TRANSPORTS:
                     best = next(self.matches(transport, example.port, example.orig, example.resp), None)
                     if best is None:
                         raise TableError(f"{where}: is not matched over {transport}")
@@ -237,13 +256,14 @@ class Payloads:
                 count += 1
         return count
 
-    def _hits(self, payload: bytes, side: str) -> set[int]:
-        """The signatures (by position) of which a pattern for this side matches."""
-        hits = self._set.Match(payload) if self._set is not None else []
-        if self._sentinel not in hits:
-            hits = [at for at, pattern in enumerate(self._patterns) if pattern.match(payload) is not None]
-        pairs = (self._sides[hit] for hit in hits if hit != self._sentinel)
-        return {at for at, wanted in pairs if wanted in (side, "either")}
+
+def _checked(signature: Signature, side: str, text: str) -> bytes:
+    try:
+        pattern = text.encode("ascii")
+        re2.compile(pattern, _options())
+    except (re2.error, UnicodeEncodeError) as error:
+        raise TableError(f"{FOLDER}: {signature.id}: {side}: not an RE2 pattern: {error}") from error
+    return pattern
 
 
 def load(resources: Resources) -> Payloads:
@@ -289,7 +309,7 @@ def _signature(entry: dict[str, Any]) -> Signature:
     transport = entry.get("transport")
     if "echo" in entry and len(patterns) < 2:
         raise ValueError("echo needs both orig and resp")
-    if transport not in (None, "tcp", "udp"):
+    if transport not in (None, *TRANSPORTS):
         raise ValueError(f"transport {transport!r} is neither tcp nor udp")
     if entry["strength"] not in STRENGTHS:
         raise ValueError(f"strength {entry['strength']!r} is none of: {', '.join(STRENGTHS)}")
@@ -303,7 +323,7 @@ def _signature(entry: dict[str, Any]) -> Signature:
         strength=entry["strength"],
         patterns=patterns,
         transport=transport,
-        ports=tuple(_ports(entry.get("ports", ()))),
+        ports=frozenset(_ports(entry.get("ports", ()))),
         length=Length.parse(entry["length"]) if "length" in entry else None,
         echo=Echo.parse(entry["echo"]) if "echo" in entry else None,
         examples=tuple(
@@ -313,10 +333,10 @@ def _signature(entry: dict[str, Any]) -> Signature:
     )
 
 
-def _ports(texts: Iterable[str]) -> Iterator[tuple[int, int]]:
+def _ports(texts: Iterable[str]) -> Iterator[int]:
     for text in texts:
         first, _, last = text.partition("-")
-        yield int(first), int(last or first)
+        yield from range(int(first), int(last or first) + 1)
 
 
 def _options(memory: int = 8 << 20) -> Any:
