@@ -18,6 +18,7 @@ from enrich.applications import Catalogue
 from enrich.batch import Batch
 from enrich.keyed import CONFLICT, Keyed, Keys, hashes, parts, positions, release_memory
 from enrich.payload import STRENGTHS, Payloads
+from enrich.protocol_sets import ProtocolSets
 
 # A log of its own means that an analyzer followed the protocol in the payload.
 LOG_PROTOCOLS: Mapping[str, str] = {
@@ -137,32 +138,6 @@ class Names:
         return self._sorted
 
 
-class Bits:
-    """Up to 64 protocol names as bits of a number, in the order in which they turn up."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._joined: dict[int, str | None] = {0: None}
-
-    def of(self, name: str | None) -> int:
-        """The bit of a protocol; 0 for null, and for the 65th protocol."""
-        if name is None:
-            return 0
-        if name not in self.names:
-            if len(self.names) == 64:
-                return 0
-            self.names.append(name)
-        return 1 << self.names.index(name)
-
-    def joined(self, masks: Keys) -> pl.Series:
-        """The names in each mask, sorted and joined by commas; null for none."""
-        series = pl.Series(masks)
-        for mask in series.unique():
-            if mask not in self._joined:
-                self._joined[mask] = ",".join(sorted(n for at, n in enumerate(self.names) if mask >> at & 1))
-        return series.replace_strict(self._joined, return_dtype=pl.String)
-
-
 Seconds = npt.NDArray[np.uint32]
 _ANSWERS_PENDING = 500_000
 
@@ -241,18 +216,17 @@ class Survey:
         """``payloads`` loads the payload signatures, should there be payloads."""
         self.catalogue = catalogue
         self.signatures = payloads
-        self.bits = Bits()
         self.names = Names()
-        self.protocols = Keyed("any")
-        self.servers = Keyed("any")
+        self.protocols = ProtocolSets()
+        self.servers = ProtocolSets()
         self.server_names = Keyed("same")
         self.named = Keyed("least")
-        self.payloads = {strength: Keyed("any") for strength in STRENGTHS}
+        self.payloads = {strength: ProtocolSets() for strength in STRENGTHS}
         self.certificates = Keyed("least")
         self.certificate_names = Keyed("least")
         self.asked = Answers()
         self.asked_by_any = Keyed("same")
-        self._services: dict[str, int] = {}
+        self._services: dict[str, str | None] = {}
 
     def add(self, batch: Batch) -> None:
         """Take in one batch of any log."""
@@ -270,14 +244,14 @@ class Survey:
         if protocol is None or "uid" not in frame.columns:
             return
         uids = hashes(frame["uid"])
-        bit = np.full(len(uids), self.bits.of(protocol), np.uint64)
+        spoken = pl.Series([protocol]).new_from_index(0, len(uids))
         if log == "ssl" and "version" in frame.columns:
-            datagram = frame["version"].str.starts_with("DTLS").fill_null(False).to_numpy()
-            bit[datagram] = self.bits.of("dtls")
-        self.protocols.add(uids, bit)
+            datagram = frame["version"].str.starts_with("DTLS").fill_null(False)
+            spoken = spoken.set(datagram, "dtls")
+        self.protocols.add(uids, spoken)
         servers = _server_keys(frame)
         if servers is not None:
-            self.servers.add(servers, bit)
+            self.servers.add(servers, spoken)
         if log in _NAMED and _NAMED[log][0] in frame.columns:
             column, source = _NAMED[log]
             names = self.names.add(frame[column])
@@ -307,12 +281,8 @@ class Survey:
                 protocols = (
                     self.catalogue.canonical(name.lstrip("-")) for name in service.split(",") if name[:1] != "-"
                 )
-                mask = 0
-                for protocol in protocols:
-                    mask |= self.bits.of(protocol)
-                self._services[service] = mask
-        masks = known["service"].replace_strict(self._services, return_dtype=pl.UInt64).to_numpy()
-        self.servers.add(servers, masks)
+                self._services[service] = ",".join(filter(None, protocols)) or None
+        self.servers.add(servers, known["service"].replace_strict(self._services, return_dtype=pl.String))
 
     def _add_payloads(self, frame: pl.DataFrame) -> None:
         columns = {"transport": "proto", "resp_port": "id.resp_p", "orig_port": "id.orig_p"}
@@ -321,11 +291,9 @@ class Survey:
             return
         found = self.signatures().identify_many(frame.select(pl.col(old).alias(new) for new, old in columns.items()))
         uids = hashes(frame["uid"])
-        names = {name: self.bits.of(name) for name in found["protocol"].drop_nulls().unique()}
-        masks = found["protocol"].replace_strict(names, default=0, return_dtype=pl.UInt64).to_numpy()
         servers = _server_keys(frame)
         for strength, store in self.payloads.items():
-            of_this = np.where((found["strength"] == strength).fill_null(False).to_numpy(), masks, np.uint64(0))
+            of_this = found["protocol"].set((found["strength"] != strength).fill_null(True), None)
             store.add(uids, of_this)
             if servers is not None and strength == "certain":
                 self.servers.add(servers, of_this)
@@ -365,15 +333,9 @@ class Survey:
 
     def settle(self) -> None:
         """All batches have come: sort what was remembered, and give back the memory that took."""
-        keyed = (
-            self.protocols,
-            self.named,
-            self.servers,
-            self.server_names,
-            self.asked_by_any,
-            *self.payloads.values(),
-        )
-        stores: tuple[Keyed | Answers, ...] = (*keyed, self.certificates, self.certificate_names, self.asked)
+        sets = (self.protocols, self.servers, *self.payloads.values())
+        keyed = (self.named, self.server_names, self.asked_by_any, self.certificates, self.certificate_names)
+        stores: tuple[Keyed | Answers | ProtocolSets, ...] = (*sets, *keyed, self.asked)
         for store in stores:
             len(store)
         release_memory()
@@ -393,10 +355,10 @@ class Survey:
         if "uid" in columns and any(map(len, self.payloads.values())):
             uids = hashes(frame["uid"])
             for strength, store in self.payloads.items():
-                payloads[f"_payload_{strength}"] = self.bits.joined(store.get(uids))
+                payloads[f"_payload_{strength}"] = store.get(uids)
         if "uid" in columns and len(self.protocols):
             uids = hashes(frame["uid"])
-            seen = self.bits.joined(self.protocols.get(uids))
+            seen = self.protocols.get(uids)
             if len(self.named):
                 named = self.named.get(uids)
                 by_host = named >= _HOST_BIT
@@ -416,7 +378,7 @@ class Survey:
                 name, source = np.where(fresh, keys, name), np.where(fresh, np.uint8(at), source)
         labels = dict(enumerate((None, *SOURCES)))
         servers = _server_keys(frame) if len(self.servers) else None
-        server = null if servers is None else self.bits.joined(self.servers.get(servers))
+        server = null if servers is None else self.servers.get(servers)
         server_name = null
         if servers is not None and len(self.server_names):
             server_keys = self.server_names.get(servers)

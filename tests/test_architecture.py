@@ -20,22 +20,40 @@ PACKAGE = ROOT / "enrich"
 # From the bottom up. A module may import from any layer below its own, and from its own unless that is APART.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "model", "batch", "keyed", "names", "sha1"),
+    ("protocol_sets", "tally"),
     ("columns", "tables", "fingerprints", "prefixes"),
     # What is known: mapping tables as objects.
-    ("applications", "banners", "domain_lists", "inferences", "networks", "payload", "services"),
+    (
+        "applications",
+        "banners",
+        "domain_lists",
+        "inferences",
+        "inventory",
+        "networks",
+        "payload",
+        "services",
+        "systems",
+    ),
     ("enrichers", "sources", "shapes", "sinks"),
-    ("survey", "verdict", "hosts", "findings", "traffic"),
+    ("survey", "verdict", "flows", "hosts", "findings", "traffic"),
     ("registry",),
     ("engine", "report"),
-    ("pipeline", "frames", "lookups", "explain", "checks", "exports", "docs"),
+    ("records", "observed"),
+    ("pipeline", "frames", "lookups", "explain", "checks", "exports", "docs", "reconcile"),
     ("captures",),
-    ("terminal",),
+    ("terminal", "terminal_tables", "terminal_reconcile"),
     ("cli",),
 )
 APART = ("enrichers", "sinks")
 """Packages whose modules never import one another."""
 
-HOMES = {"click": ("cli",), "rich": ("terminal",), "pandas": ("frames",), "zat": (), "opensearchpy": ("sinks",)}
+HOMES = {
+    "click": ("cli",),
+    "rich": ("terminal", "terminal_tables", "terminal_reconcile"),
+    "pandas": ("frames",),
+    "zat": (),
+    "opensearchpy": ("sinks",),
+}
 """Where a library may be imported; one that is not named may be anywhere."""
 
 
