@@ -104,22 +104,19 @@ class Sample:
         return _head(ordered.unique(self._same, keep="first", maintain_order=True), self.keys, self.size)
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        frame = self._first(parts)
-        groups = frame.select(self.keys).unique(maintain_order=True)
-        if groups.height <= self.most:
-            return frame
-        return frame.join(groups.head(self.most), on=self.keys, how="semi", nulls_equal=True)
+        return _few(self._first(parts), self.keys, self.most)
 
 
 class Distinct:
     """How many different values of a column each group has, from a sample of those with the smallest hashes.
 
     Exact up to ``size`` values, then estimated from how far the sample reaches among all hashes, to about one part in
-    the square root of ``size`` (Bar-Yossef et al., Counting Distinct Elements in a Data Stream, 2002).
+    the square root of ``size`` (Bar-Yossef et al., Counting Distinct Elements in a Data Stream, 2002). Of no more than
+    ``most`` groups.
     """
 
-    def __init__(self, keys: Sequence[str], of: str, size: int = 256) -> None:
-        self.keys, self.of, self.size = list(keys), of, size
+    def __init__(self, keys: Sequence[str], of: str, size: int = 256, most: int = 500_000) -> None:
+        self.keys, self.of, self.size, self.most = list(keys), of, size, most
         self._parts = _Parts(self._merge)
 
     def add(self, frame: pl.DataFrame) -> None:
@@ -145,7 +142,7 @@ class Distinct:
         return frame.group_by(self.keys).agg(distinct.alias("distinct"))
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        return _head(parts.unique().sort("_hash"), self.keys, self.size)
+        return _few(_head(parts.unique().sort("_hash"), self.keys, self.size), self.keys, self.most)
 
 
 class Spans:
@@ -176,3 +173,11 @@ class Spans:
 def _head(ordered: pl.DataFrame, keys: Sequence[str], size: int) -> pl.DataFrame:
     """The first rows of each group of an ordered frame, in that order."""
     return ordered.filter(pl.int_range(pl.len()).over(keys) < size)
+
+
+def _few(frame: pl.DataFrame, keys: Sequence[str], most: int) -> pl.DataFrame:
+    """The rows of the first groups."""
+    groups = frame.select(keys).unique(maintain_order=True)
+    if groups.height <= most:
+        return frame
+    return frame.join(groups.head(most), on=keys, how="semi", nulls_equal=True)

@@ -84,7 +84,7 @@ class Cases:
         self.keys, self.limits, self.sums = list(keys), limits, sums
         self._tally = Tally(keys, sums, most=_GROUPS)
         self._uids = Sample(keys, ("uid",), size=limits["uids"], most=_GROUPS)
-        self._peers = Distinct(keys, "peer", size=64)
+        self._peers = Distinct(keys, "peer", size=64, most=_GROUPS)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take in flows: the keys, ``ts``, ``uid`` and ``peer``."""

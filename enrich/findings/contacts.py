@@ -18,7 +18,7 @@ from enrich.tally import Distinct, Sample, Spans, Tally
 _HOUR = 3600
 # A name as logs carry it, without a port.
 _NAME = pl.col("resp.name").str.extract(r"^([^:]+)")
-_CONTACTS = 64
+_CONTACTS = 24
 """So many contacts of a host with a product are remembered, the latest."""
 
 

@@ -21,7 +21,7 @@ from enrich.names import host_name
 from enrich.systems import Clue, PortRange, Systems
 from enrich.systems import load as load_systems
 
-OWN, OTHERS = 200_000, 100_000
+OWN, OTHERS = 200_000, 20_000
 """So many of the site's own hosts, and so many services of others, are kept."""
 Row = dict[str, Any]
 Groups = Mapping[str, list[Row]]
