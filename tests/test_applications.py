@@ -50,7 +50,9 @@ def test_what_said_so_is_told(catalogue: Catalogue) -> None:
     "name, application",
     [
         ("www.e6r5p57kbafwrxj3plz.com", "tor"),
-        ("www.g6ghvisevf3ibuu5.net", "tor"),
+        ("www.t4mzq7ab2ydk.net", "tor"),
+        ("www.g6ghvisevf3ibuu5.net", None),
+        ("www.b2b4u.com", None),
         ("e6r5p57kbafwrxj3plz.com", None),
         ("www.e6r5p57kbafwrxj3plz.org", None),
         ("www.iphonefans24.com", None),
