@@ -43,9 +43,9 @@ class Outcome:
         return [json.loads(line) for line in lines]
 
     def outputs(self) -> list[str]:
-        """Every file of the output but the two that each run writes."""
+        """Every file of the output but those that each run writes."""
         files = [path.relative_to(self.out).as_posix() for path in self.out.rglob("*") if path.is_file()]
-        return sorted(set(files) - {"run.json", "rejects.ndjson"})
+        return sorted(set(files) - {"run.json", "rejects.ndjson", "hosts.ndjson", "findings.ndjson"})
 
 
 Run = Callable[..., Outcome]
