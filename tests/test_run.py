@@ -62,6 +62,8 @@ def test_compressed_output_is_the_same_output(run: Run, form: str, compress: str
     assert packed.outputs() == [f"{name}{suffix}" for name in plain_one.outputs()]
     for name in plain_one.outputs():
         assert text(packed.out / f"{name}{suffix}") == text(plain_one.out / name)
+    for roll_up in ("hosts.ndjson", "findings.ndjson"):
+        (packed.out / roll_up).unlink()
     again = run(packed.out)
     assert again.rows["out"] == plain_one.rows["out"]
 
