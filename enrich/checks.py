@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,18 +33,17 @@ class Result:
 
 
 def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None = None) -> Iterator[Result]:
-    """Check the tables whose name begins with one of ``names`` (all, if none), the site's own included."""
+    """Check the tables whose name begins with one of ``names`` (all, if none), then the site's own."""
     known = sorted({*_shipped(tables)})
     chosen = [name for name in known if not names or any(name.startswith(wanted) for wanted in names)]
     for wanted in names:
         if not any(name.startswith(wanted) for name in known):
             yield Result(wanted, problem=f"no such table; there are: {', '.join(known)}")
     for name in chosen:
-        yield _checked(name, lambda name=name: _check(name, tables))  # type: ignore[misc]
-    if not names:
-        for folder in ("sites", applications.FOLDER, networks.FOLDER, inferences.TABLE, IN_USE, REGISTRY, CARE):
-            for path in tables.overlays(folder):
-                yield _checked(str(path), lambda path=path: _check_own(path))  # type: ignore[misc]
+        yield _checked(name, tables.path(name), name, tables)
+    for name in tables.settings("tables") if not names else ():
+        for path in tables.overlays(name):
+            yield _checked(str(path), path, name, tables)
     if recog is not None:
         from enrich.banners.recog import check_recog
 
@@ -56,35 +55,46 @@ def _shipped(tables: Tables) -> list[str]:
     return [path.relative_to(tables.root).as_posix() for path in files]
 
 
-def _checked(name: str, check: Callable[[], str]) -> Result:
+def _checked(label: str, path: Path, name: str, tables: Tables) -> Result:
     try:
-        return Result(name, check())
+        found = _check(path, name, tables)
+        return Result(label, f"{found}; {provenance(path).date}" if path == tables.path(name) else found)
     except TableError as error:
-        return Result(name, problem=str(error))
+        return Result(label, problem=str(error))
+    except Exception as error:  # whatever a malformed table does to the code that reads it
+        return Result(label, problem=f"malformed: {type(error).__name__}: {str(error).splitlines()[0]}")
 
 
-def _check(name: str, tables: Tables) -> str:
-    path = tables.path(name)
-    source = provenance(path)
+def _check(path: Path, name: str, tables: Tables) -> str:
+    """Check a table as what ``name``, a shipped table or folder, is."""
     found = _check_own(path)
     folder = name.partition("/")[0]
     if folder == "sites":
-        found = f"{found}, {_examples(read_csv(path), tables)} examples"
+        found = f"{found}, {_examples(_rows(path, name, tables), tables)} examples"
     elif name in (IN_USE, REGISTRY, CARE):
-        found = f"{expand(read_csv(path), name).height:,} ports"
+        found = f"{expand(_rows(path, name, tables), str(path)).height:,} ports"
     elif folder == applications.FOLDER:
         found = _check_applications(path, tables)
     elif folder == payload.FOLDER:
         signatures = payload.read(path)
         found = f"{len(signatures)} signatures, {payload.load(tables).check(signatures)} examples"
     elif folder == BANNERS and path.suffix == ".toml":
-        knowledge = tables.shared("banner knowledge", lambda: Knowledge(path.parent))
+        knowledge = tables.shared("banner knowledge", lambda: Knowledge(tables.path(BANNERS)))
         found = "{} rules, {} examples".format(*banners.check_table(path, knowledge))
     elif name == inferences.TABLE:
-        Inferences(read_csv(path).select(inferences.COLUMNS).iter_rows())
+        Inferences(_rows(path, name, tables).select(inferences.COLUMNS).iter_rows())
     elif folder in VALUE_OF_PREFIX:
-        Prefixes(read_csv(path).select("prefix", VALUE_OF_PREFIX[folder]).iter_rows())
-    return f"{found}; {source.date}"
+        Prefixes(_rows(path, name, tables).select("prefix", VALUE_OF_PREFIX[folder]).iter_rows())
+    return found
+
+
+def _rows(path: Path, name: str, tables: Tables) -> pl.DataFrame:
+    """The rows of a table; a site's own may leave out columns of the shipped one."""
+    own = read_csv(path)
+    if path == tables.path(name):
+        return own
+    shipped = tables.folder(name) if tables.path(name).is_dir() else tables.csv(name)
+    return pl.concat([own, shipped.clear()], how="diagonal")
 
 
 def _check_own(path: Path) -> str:
@@ -98,13 +108,15 @@ def _check_own(path: Path) -> str:
 
 
 def _examples(frame: pl.DataFrame, tables: Tables) -> int:
+    """Look up each row's example, which a site's own table may do without; the number of examples."""
     known = sites.load(tables)
-    for domain, category, product, example in frame.select("domain", "category", "product", "example").iter_rows():
+    given = frame.select("domain", "category", "product", "example").drop_nulls("example")
+    for domain, category, product, example in given.iter_rows():
         folded = host_name(example)
         got = known.find(folded) if folded else None
         if got is None or got[0] != domain or got[1] != (category, product):
             raise TableError(f"{domain}: example {example!r} gives {got}")
-    return frame.height
+    return given.height
 
 
 def _check_applications(path: Path, tables: Tables) -> str:

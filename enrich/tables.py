@@ -17,11 +17,21 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from enrich.errors import ConfigError, TableError
+from enrich.errors import ConfigError, EnrichError, TableError
 
 T = TypeVar("T")
 _HERE = Path(__file__).resolve().parent
 MAPPINGS = _HERE / "mappings" if (_HERE / "mappings").is_dir() else _HERE.parent / "mappings"
+
+
+_KEYS = {
+    "sites": ("domain", "category"),
+    "networks": ("prefix", "application"),
+    "ports/in_use.csv": ("port", "transport", "name"),
+    "ports/iana.csv": ("port", "transport", "name"),
+    "ports/care.csv": ("port", "transport", "group", "note"),
+}
+"""Columns that no row of a site's own table may leave empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +142,17 @@ class Tables:
         return paths
 
     def shared(self, name: str, build: Callable[[], T]) -> T:
-        """Build something once and keep it."""
+        """Build something once and keep it. Raises TableError where a site's own tables are malformed."""
         if name not in self._cache:
-            self._cache[name] = build()
+            try:
+                self._cache[name] = build()
+            except EnrichError:
+                raise
+            except Exception as error:
+                own = ", ".join(self.settings("tables"))
+                if not own:
+                    raise
+                raise TableError(f"{self.config_path}: a table for {own} is malformed: {error}") from error
         value: T = self._cache[name]
         return value
 
@@ -147,6 +165,9 @@ class Tables:
                 raise TableError(
                     f"{path}: unknown column {unknown[0]!r}; expected some of: {', '.join(shipped.columns)}"
                 )
+            for column in _KEYS.get(name, ()):
+                if column not in frame.columns or frame[column].null_count():
+                    raise TableError(f"{path}: every row needs a {column}")
             own.append(frame)
         return pl.concat([*own, shipped], how="diagonal")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,92 @@ def test_a_wrong_example_fails(tmp_path: Path, table: str, right: str, wrong: st
     (result,) = check_tables(Tables(root=root), (table,))
     assert result.problem is not None
     assert "example" in result.problem
+
+
+@pytest.mark.parametrize(
+    ("table", "right", "wrong", "reason"),
+    [
+        ("sites/time.csv", "domain,", "name,", "malformed"),
+        ("networks/google.csv", "prefix,", "net,", "malformed: ColumnNotFoundError"),
+        ("ports/care.csv", "port,", "porter,", "malformed"),
+        ("ports/in_use.csv", "\n80,", "\n80x,", "not a port or range"),
+        ("addresses/special.csv", "10.0.0.0/8", "10.0.0.0/88", "10.0.0.0/88"),
+        ("applications/streaming.toml", "category = ", "kategory = ", "every entry needs name, category"),
+        ("payload/mail.toml", "strength = ", "strength == ", "cannot be read"),
+        ("evidence.toml", "[table]", "[tables]", "does not name its date, licence, source"),
+        ("behavior.toml", "[thresholds]", "[thresholds", "cannot be read"),
+        ("user_agents/tools.toml", "match = ", "match = '(' #", "match: missing"),
+    ],
+)
+def test_a_broken_table_is_named_and_never_a_traceback(
+    tmp_path: Path, table: str, right: str, wrong: str, reason: str
+) -> None:
+    root = tmp_path / "mappings"
+    shutil.copytree(MAPPINGS, root, ignore=shutil.ignore_patterns("*.mmdb"))
+    text = (root / table).read_text("utf-8")
+    assert right in text
+    (root / table).write_text(text.replace(right, wrong, 1), "utf-8")
+    (result,) = check_tables(Tables(root=root), (table,))
+    assert result.table == table
+    assert re.search(reason, result.problem or "passed"), result
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.8])
+def test_a_truncated_table_is_a_result_like_any_other(tmp_path: Path, keep: float) -> None:
+    root = tmp_path / "mappings"
+    shutil.copytree(MAPPINGS, root, ignore=shutil.ignore_patterns("*.mmdb"))
+    names = [path for path in sorted(root.rglob("*")) if path.suffix in (".csv", ".toml")]
+    for path in names:
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * keep)])
+        name = path.relative_to(root).as_posix()
+        results = list(check_tables(Tables(root=root), (name,)))
+        assert [result.table for result in results] == [name]
+        assert keep or results[0].problem is not None
+        path.write_bytes(data)
+
+
+OWN = {
+    "sites": ("domain,category,product,example\nours.example,cdn,ours,www.ours.example\n", "1 examples"),
+    "ports/in_use.csv": ("port,last_port,transport,name\n7000,7002,tcp,ours\n", "3 ports"),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_site_s_own_tables_are_checked_too(tmp_path: Path, name: str) -> None:
+    own, found = OWN[name]
+    (tmp_path / "own.csv").write_text(own)
+    (tmp_path / "site.toml").write_text(f'[tables]\n"{name}" = "own.csv"\n')
+    *_, result = check_tables(Tables.load(tmp_path / "site.toml"))
+    assert result.table == str(tmp_path / "own.csv")
+    assert result.problem is None
+    assert found in result.found
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "reason"),
+    [
+        ("sites", "domain,category,example\na.example,cdn,b.example\n", "a.example: example 'b.example' gives"),
+        ("sites", "domain,category\n,cdn\n", "every row needs a domain"),
+        ("sites", "category\ncdn\n", "every row needs a domain"),
+        ("sites", "domain,colour\nx,red\n", "unknown column 'colour'"),
+        ("ports/in_use.csv", "port,transport,name\nmany,tcp,x\n", "not a port or range"),
+        ("ports/in_use.csv", "port,name\n1,x\n", "every row needs a transport|malformed"),
+        ("networks", "prefix,application\n10.0.0.0/88,x\n", "10.0.0.0/88"),
+    ],
+)
+def test_a_mistake_in_a_site_s_own_table_is_found(tmp_path: Path, name: str, own: str, reason: str) -> None:
+    (tmp_path / "own.csv").write_text(own)
+    (tmp_path / "site.toml").write_text(f'[tables]\n"{name}" = "own.csv"\n')
+    problems = [result.problem for result in check_tables(Tables.load(tmp_path / "site.toml")) if result.problem]
+    assert problems
+    assert any(re.search(reason, problem) for problem in problems), problems
+    conn = MAPPINGS.parent / "examples/zeek/conn.log"
+    done = CliRunner().invoke(
+        main, ["run", str(conn), "--out", str(tmp_path / "out"), "--config", str(tmp_path / "site.toml")]
+    )
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code in (0, 2, 3)
 
 
 def test_the_command_says_what_is_no_table() -> None:
