@@ -166,8 +166,11 @@ class Tables:
                     f"{path}: unknown column {unknown[0]!r}; expected some of: {', '.join(shipped.columns)}"
                 )
             for column in _KEYS.get(name, ()):
-                if column not in frame.columns or frame[column].null_count():
-                    raise TableError(f"{path}: every row needs a {column}")
+                if column not in frame.columns:
+                    raise TableError(f"{path}: there is no column {column}; every row needs one")
+                if frame[column].null_count():
+                    line = int(frame[column].is_null().arg_max() or 0) + 2
+                    raise TableError(f"{path}, line {line}: every row needs a value in column {column}")
             own.append(frame)
         return pl.concat([*own, shipped], how="diagonal")
 

@@ -108,11 +108,11 @@ def test_a_site_s_own_tables_are_checked_too(tmp_path: Path, name: str) -> None:
     ("name", "own", "reason"),
     [
         ("sites", "domain,category,example\na.example,cdn,b.example\n", "a.example: example 'b.example' gives"),
-        ("sites", "domain,category\n,cdn\n", "every row needs a domain"),
-        ("sites", "category\ncdn\n", "every row needs a domain"),
+        ("sites", "domain,category\n,cdn\n", "line 2: every row needs a value in column domain"),
+        ("sites", "category\ncdn\n", "no column domain"),
         ("sites", "domain,colour\nx,red\n", "unknown column 'colour'"),
         ("ports/in_use.csv", "port,transport,name\nmany,tcp,x\n", "not a port or range"),
-        ("ports/in_use.csv", "port,name\n1,x\n", "every row needs a transport|malformed"),
+        ("ports/in_use.csv", "port,name\n1,x\n", "no column transport"),
         ("networks", "prefix,application\n10.0.0.0/88,x\n", "10.0.0.0/88"),
     ],
 )

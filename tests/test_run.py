@@ -234,7 +234,7 @@ def test_a_site_s_own_names_lie_over_the_shipped_ones(run: Run, tmp_path: Path) 
     named = {record.get("port.service") for record in outcome.records("conn.ndjson") if record["id.resp_p"] == 53}
     assert named == {"our_dns"}
     assert outcome.run["tables"][-1] == {"table": "ports.csv", "date": "the site's own"}
-    (tmp_path / "ports.csv").write_text("port,name\nhigh,x\n")
+    (tmp_path / "ports.csv").write_text("port,transport,name\nhigh,tcp,x\n")
     broken = run(ZEEK, "--config", tmp_path / "site.toml")
     assert broken.status in (2, 3)
     assert "not a port" in broken.stderr

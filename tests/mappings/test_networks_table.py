@@ -85,7 +85,13 @@ def test_a_site_lays_its_own_prefixes_over(tmp_path: Path) -> None:
     assert of(tables, "203.0.113.7", "157.240.22.35", "31.13.64.1") == ["intranet", "blocked", "facebook"]
 
 
-@pytest.mark.parametrize("row, reason", [("203.0.113.1/24,x", "203.0.113.1/24"), ("203.0.113.0/24,", "needs a prefix")])
+@pytest.mark.parametrize(
+    "row, reason",
+    [
+        ("203.0.113.1/24,x", "203.0.113.1/24"),
+        ("203.0.113.0/24,", "line 2: every row needs"),
+    ],
+)
 def test_a_bad_row_is_named(tmp_path: Path, row: str, reason: str) -> None:
     (tmp_path / "own.csv").write_text(f"prefix,application\n{row}\n")
     tables = Tables(config={"tables": {"networks": "own.csv"}}, config_path=tmp_path / "site.toml")
