@@ -15,6 +15,7 @@ This module imports nothing local.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,9 @@ Work = Callable[[pl.DataFrame], pl.DataFrame]
 Render = Callable[[pl.DataFrame], pl.Series]
 T = TypeVar("T")
 ROW = "__row__"
+_HASH = "__hash__"
+_SEED = secrets.randbits(64)
+"""Of the hashes by which keys are remembered: another in each run, so that nobody can write logs whose keys collide."""
 
 
 class Resources(Protocol):
@@ -166,24 +170,16 @@ class Memo:
 
     def apply(self, keys: pl.DataFrame) -> Added:
         """Map a batch's keys to rows of the remembered table, working out what is new."""
-        names = list(self.keys)
-        distinct = keys.unique(maintain_order=True)
-        if self.known is not None and self.known.height + distinct.height > self.limit:
-            self.known, self.texts = None, {}
-        if self.known is None:
-            self.known = distinct.with_row_index(ROW)
-            self.table = self._work(distinct)
-            rows = self.known
-        else:
-            rows = distinct.join(self.known, on=names, how="left", nulls_equal=True, maintain_order="left")
-            new = rows.filter(pl.col(ROW).is_null()).select(names)
-            if new.height:
-                numbered = new.with_row_index(ROW, offset=self.known.height)
-                self.table = pl.concat([self.table, self._work(new)], rechunk=True)
-                self.known = pl.concat([self.known, numbered], rechunk=True)
-                rows = pl.concat([rows.filter(pl.col(ROW).is_not_null()).select(ROW, *names), numbered])
-        index = keys.join(rows, on=names, how="left", nulls_equal=True, maintain_order="left")[ROW]
-        return Added(self.table, index, self)
+        hashes = keys.hash_rows(seed=_SEED).alias(_HASH)
+        rows = self._rows(hashes)
+        if self.known is None or rows.null_count():
+            new = self._first_of_each(hashes.filter(rows.is_null()), rows.is_null())
+            if self.known is not None and self.known.height + new.height > self.limit:
+                self.known, self.texts = None, {}
+                new = self._first_of_each(hashes, None)
+            self._learn(keys[new[ROW]], new[_HASH])
+            rows = self._rows(hashes)
+        return Added(self.table, rows, self)
 
     def rendered(self, kind: object, render: Render) -> pl.Series:
         """The rendered rows of the table, extended by what has come since the last call."""
@@ -194,6 +190,28 @@ class Memo:
             have = pl.concat([have, render(self.table.slice(have.len()))], rechunk=True)
         self.texts[kind] = have
         return have
+
+    def _rows(self, hashes: pl.Series) -> pl.Series:
+        """The row of the table that belongs to each hash; null where there is none yet."""
+        if self.known is None:
+            return pl.Series(ROW, [None], pl.UInt32).new_from_index(0, hashes.len())
+        return hashes.to_frame().join(self.known, on=_HASH, how="left", maintain_order="left")[ROW]
+
+    @staticmethod
+    def _first_of_each(hashes: pl.Series, where: pl.Series | None) -> pl.DataFrame:
+        """Each distinct hash and the batch's first row that has it; ``where`` says which rows the hashes are of."""
+        at = pl.int_range(len(hashes), dtype=pl.UInt32, eager=True) if where is None else where.arg_true()
+        return pl.DataFrame([hashes, at.alias(ROW)]).unique(_HASH, keep="first", maintain_order=True)
+
+    def _learn(self, keys: pl.DataFrame, hashes: pl.Series) -> None:
+        """Work out new keys and put them behind those known."""
+        found = self._work(keys)
+        if self.known is None:
+            self.known, self.table = hashes.to_frame().with_row_index(ROW), found
+        else:
+            numbered = hashes.to_frame().with_row_index(ROW, offset=self.known.height)
+            self.known = pl.concat([self.known, numbered], rechunk=True)
+            self.table = pl.concat([self.table, found], rechunk=True)
 
     def _work(self, keys: pl.DataFrame) -> pl.DataFrame:
         out = self.work(keys)

@@ -6,15 +6,15 @@ Nearly every flow has its own, so this is worked out in columns, not a value at 
 from __future__ import annotations
 
 import io
-from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_pton
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from enrich.model import Enricher, Resources, Use, Work
-from enrich.sha1 import digests
+from enrich.model import Added, Enricher, Memo, Resources, Use, Work
+from enrich.sha1 import Words, digests
 
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
 _ICMP6 = 58
@@ -22,39 +22,81 @@ _ICMP6 = 58
 _ANSWERS = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
 _ANSWERS6 = {128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 144: 145, 145: 144}
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", dtype=np.uint8)
-Bytes = npt.NDArray[np.uint8]
+_PAIRS = np.stack([_BASE64.repeat(64), np.tile(_BASE64, 64)], axis=1).view(np.uint16).ravel()
+"""The two base64 digits of each number of twelve bits, as one number of two bytes."""
+_ADDRESS = {"high": pl.UInt64, "low": pl.UInt64, "width": pl.UInt8}
+Numbers = npt.NDArray[np.uint64]
+Ports = npt.NDArray[np.uint32]
+Bools = npt.NDArray[np.bool_]
 
 
-def community_ids(flows: pl.DataFrame) -> pl.Series:
-    """The ids of flows (proto, orig, orig_port, resp, resp_port); null where a flow has none."""
-    out = pl.Series("community_id", [None] * flows.height, pl.String)
+class _Ends(NamedTuple):
+    """One end of each flow: its address as two numbers, its port."""
+
+    high: Numbers
+    low: Numbers
+    port: Ports
+
+    def at(self, rows: npt.NDArray[np.intp]) -> _Ends:
+        return _Ends(self.high[rows], self.low[rows], self.port[rows])
+
+    def before(self, other: _Ends) -> Bools:
+        """Which come first. Zeek and Suricata agree on comparing the ports of one address by their low byte first."""
+        ports = self.port.astype(np.uint16).byteswap() < other.port.astype(np.uint16).byteswap()
+        low = (self.low < other.low) | ((self.low == other.low) & ports)
+        first: Bools = (self.high < other.high) | ((self.high == other.high) & low)
+        return first
+
+    def where(self, chosen: Bools, other: _Ends) -> _Ends:
+        """These ends where they are chosen, else the others."""
+        high, low = np.where(chosen, self.high, other.high), np.where(chosen, self.low, other.low)
+        return _Ends(high, low, np.where(chosen, self.port, other.port))
+
+    def words(self, width: int) -> list[Words]:
+        """The addresses in words of 32 bits."""
+        if width == 4:
+            return [self.low.astype(np.uint32)]
+        return [word.astype(np.uint32) for half in self[:2] for word in (half >> np.uint64(32), half)]
+
+
+def prepare(_: Resources) -> Work:
+    """No table needed; the numbers that addresses are, each address once."""
+    addresses = Memo(("address",), tuple(_ADDRESS), _numbers)
+
+    def work(flows: pl.DataFrame) -> pl.DataFrame:
+        orig, resp = (addresses.apply(flows.select(address=side)) for side in ("orig", "resp"))
+        return community_ids(flows, orig, resp).to_frame()
+
+    return work
+
+
+def community_ids(flows: pl.DataFrame, orig: Added, resp: Added) -> pl.Series:
+    """The ids of flows (proto, orig_port, resp_port, and both addresses as numbers); null where a flow has none."""
+    out = pl.Series("community_id", [None], pl.String).new_from_index(0, flows.height)
     proto = flows["proto"].replace_strict(_PROTOCOLS, default=None, return_dtype=pl.UInt8)
     ported = proto.is_not_null() & flows["orig_port"].is_not_null() & flows["resp_port"].is_not_null()
-    usable, number = ported.to_numpy(), proto.fill_null(0).to_numpy()
-    ports = [flows[name].fill_null(0).to_numpy() for name in ("orig_port", "resp_port")]
-    (orig, orig_width), (resp, resp_width) = _packed(flows["orig"]), _packed(flows["resp"])
+    usable, number = ported.to_numpy(), proto.fill_null(0).to_numpy().astype(np.uint32)
+    widths = [side.column("width").to_numpy() for side in (orig, resp)]
+    first, second = (
+        _Ends(side.column("high").to_numpy(), side.column("low").to_numpy(), port.to_numpy().astype(np.uint32))
+        for side, port in ((orig, flows["orig_port"].fill_null(0)), (resp, flows["resp_port"].fill_null(0)))
+    )
     for width in (4, 16):
-        rows = np.flatnonzero(usable & (orig_width == width) & (resp_width == width))
+        rows = np.flatnonzero(usable & (widths[0] == width) & (widths[1] == width))
         if len(rows):
-            hashed = _hash(number[rows], orig[rows, :width], resp[rows, :width], *(port[rows] for port in ports))
-            out = out.scatter(rows, _texts(hashed))
+            found = _texts(_hashes(width, number[rows], first.at(rows), second.at(rows)))
+            out = found.alias(out.name) if len(rows) == flows.height else out.scatter(rows, found)
     return out
 
 
-def _packed(addresses: pl.Series) -> tuple[Bytes, Bytes]:
-    """Each address in network byte order (rows x 16 bytes) and its width; worked out once for each distinct one."""
-    keys = addresses.to_frame("address")
-    distinct = keys.unique()
-    packed = [_pack(text) if text is not None else b"" for text in distinct["address"]]
-    table = np.frombuffer(b"".join(p.ljust(16, b"\0") for p in packed), dtype=np.uint8).reshape(-1, 16)
-    widths = np.array([len(p) for p in packed], dtype=np.uint8)
-    numbered = distinct.with_row_index("row")
-    joined = keys.join(numbered, on="address", how="left", nulls_equal=True, maintain_order="left")
-    rows = joined["row"].to_numpy()
-    return table[rows], widths[rows]
+def _numbers(keys: pl.DataFrame) -> pl.DataFrame:
+    """Each address as two numbers of 64 bits (an IPv4 address as the lower one), and its width in bytes; 0 for none."""
+    packed = [_pack(text) if text is not None else b"" for text in keys["address"]]
+    table = np.frombuffer(b"".join(address.rjust(16, b"\0") for address in packed), dtype=">u8").reshape(-1, 2)
+    columns = (table[:, 0].astype(np.uint64), table[:, 1].astype(np.uint64), [len(address) for address in packed])
+    return pl.DataFrame(dict(zip(_ADDRESS, columns, strict=True)), schema=_ADDRESS)
 
 
-@lru_cache(maxsize=200_000)
 def _pack(text: str) -> bytes:
     try:
         return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
@@ -62,55 +104,54 @@ def _pack(text: str) -> bytes:
         return b""
 
 
-def _hash(
-    number: Bytes, orig: Bytes, resp: Bytes, orig_port: npt.NDArray[np.uint16], resp_port: npt.NDArray[np.uint16]
-) -> Bytes:
-    width = orig.shape[1]
-    number = np.where((number == 1) & (width == 16), _ICMP6, number).astype(np.uint8)
-    resp_port = resp_port.copy()
+def _hashes(width: int, number: Ports, orig: _Ends, resp: _Ends) -> list[Words]:
+    if width == 16:
+        number = np.where(number == 1, np.uint32(_ICMP6), number)
+    one_way, port = _answered(number, orig.port, resp.port)
+    resp = resp._replace(port=port)
+    swap = resp.before(orig) & ~one_way
+    first, second = resp.where(swap, orig), orig.where(swap, resp)
+    words = []
+    before = np.zeros(len(number), np.uint32)  # the seed, two bytes of zeros, moves all addresses by half a word
+    for word in (*first.words(width), *second.words(width)):
+        words.append(before << np.uint32(16) | word >> np.uint32(16))
+        before = word
+    words.append(before << np.uint32(16) | number << np.uint32(8))
+    words.append(first.port << np.uint32(16) | second.port)
+    return digests(words, 4 * len(words))
+
+
+def _answered(number: Ports, orig_port: Ports, resp_port: Ports) -> tuple[Bools, Ports]:
+    """Which flows are ICMP messages that nothing answers; the responders' ports, those of ICMP the answer's type."""
     one_way = np.zeros(len(number), dtype=bool)
     for protocol, answers in ((1, _ANSWERS), (_ICMP6, _ANSWERS6)):
-        icmp = np.flatnonzero(number == protocol)
-        for row in icmp:
-            answer = answers.get(int(orig_port[row]))
-            one_way[row] = answer is None
-            if answer is not None:
-                resp_port[row] = answer
-    first = np.concatenate([orig, orig_port.astype(">u2").view(np.uint8).reshape(-1, 2)], axis=1)
-    second = np.concatenate([resp, resp_port.astype(">u2").view(np.uint8).reshape(-1, 2)], axis=1)
-    # Zeek and Suricata agree on comparing the ports of equal addresses by their low byte first.
-    order = [*range(width), width + 1, width]
-    a, b = first[:, order], second[:, order]
-    at = (a != b).argmax(axis=1)
-    every = np.arange(len(a))
-    swap = (b[every, at] < a[every, at]) & ~one_way
-    low, high = np.where(swap[:, None], second, first), np.where(swap[:, None], first, second)
-    message = np.zeros((len(first), 2 + 2 * width + 6), dtype=np.uint8)
-    message[:, 2 : 2 + width], message[:, 2 + width : 2 + 2 * width] = low[:, :width], high[:, :width]
-    message[:, 2 + 2 * width] = number
-    message[:, -4:-2], message[:, -2:] = low[:, width:], high[:, width:]
-    return digests(message)
+        icmp = number == protocol
+        if icmp.any():
+            answer = np.array([answers.get(kind, -1) for kind in range(256)])[np.minimum(orig_port, 255)]
+            one_way |= icmp & (answer < 0)
+            resp_port = np.where(icmp & (answer >= 0), answer, resp_port).astype(np.uint32)
+    return one_way, resp_port
 
 
-def _texts(hashes: Bytes) -> pl.Series:
+def _texts(digest: list[Words]) -> pl.Series:
     """``1:`` and base64 of each digest, made as one text of equal lines."""
-    rows = len(hashes)
-    padded = np.zeros((rows, 21), dtype=np.uint8)
-    padded[:, :20] = hashes
-    a, b, c = (padded[:, i::3].astype(np.uint16) for i in range(3))
-    sextets = np.stack([a >> 2, (a & 3) << 4 | b >> 4, (b & 15) << 2 | c >> 6, c & 63], axis=2).reshape(rows, 28)
-    lines = np.empty((rows, 31), dtype=np.uint8)
+    w0, w1, w2, w3, w4 = digest
+    eight, sixteen, all8, all16 = (np.uint32(value) for value in (8, 16, 0xFF, 0xFFFF))
+    groups = (
+        *(w0 >> eight, (w0 & all8) << sixteen | w1 >> sixteen, (w1 & all16) << eight | w2 >> np.uint32(24)),
+        *(w2 & np.uint32(0xFFFFFF), w3 >> eight, (w3 & all8) << sixteen | w4 >> sixteen, (w4 & all16) << eight),
+    )
+    pairs = np.empty((len(w0), 14), dtype=np.uint16)
+    for at, group in enumerate(groups):
+        pairs[:, 2 * at] = _PAIRS[group >> np.uint32(12)]
+        pairs[:, 2 * at + 1] = _PAIRS[group & np.uint32(0xFFF)]
+    lines = np.empty((len(w0), 31), dtype=np.uint8)
     lines[:, 0], lines[:, 1], lines[:, 30] = ord("1"), ord(":"), ord("\n")
-    lines[:, 2:30] = _BASE64[sextets]
+    lines[:, 2:30] = pairs.view(np.uint8)
     lines[:, 29] = ord("=")
     return pl.read_csv(
         io.BytesIO(lines.tobytes()), has_header=False, schema={"id": pl.String}, separator="\t", quote_char=None
     ).to_series()
-
-
-def prepare(_: Resources) -> Work:
-    """No table needed."""
-    return lambda keys: community_ids(keys).to_frame()
 
 
 ENRICHER = Enricher(

@@ -51,7 +51,7 @@ def runs(data: bytes, separator: bytes) -> Iterator[tuple[int, int, bool]]:
                 end = data.find(b"\n", end) + 1 or len(data)
             yield at, end, True
         else:
-            end = data.find(b"\n#", at)
+            end = data.find(b"\n#", at) if b"#" in data else -1
             while end >= 0 and not header.match(data, end + 1):
                 end = data.find(b"\n#", end + 1)
             end = len(data) if end < 0 else end + 1

@@ -13,7 +13,7 @@ import polars as pl
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.columns import Type
 from enrich.sources import rows
-from enrich.sources.lines import Chunk
+from enrich.sources.lines import Chunk, holds, newlines
 from enrich.sources.zeek_header import Schema, parse, runs
 from enrich.sources.zeek_types import column_type, element, scalar
 from enrich.sources.zeek_values import ESCAPE, typed
@@ -46,7 +46,7 @@ def read(chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, keep_r
             else:
                 cut = chunk.cut and end == len(chunk.data) and not part.endswith(b"\n")
                 yield from _Rows(part, line, schema, cut).items(want(schema.log), keep_raw)
-            line += part.count(b"\n")
+            line += newlines(part)
 
 
 def _empty(schema: Schema) -> Batch:
@@ -97,7 +97,7 @@ class _Rows:
     def _fast(self, names: frozenset[str] | None, check: bool) -> pl.DataFrame | None:
         """All rows at once; None if any needs a closer look. ``check`` also those columns that nobody asked for."""
         types = self.schema.types
-        height = self.table.count(b"\n") + (not self.table.endswith(b"\n"))
+        height = newlines(self.table) + (not self.table.endswith(b"\n"))
         if not rows.even(self.table, self.separator, len(types)) or not rows.is_utf8(self.table):
             return None
         if len(types) == 1 and (
@@ -158,7 +158,7 @@ class _Rows:
         """The columns typed, and where (row, field) a value is not of its type."""
         out: list[pl.Series] = []
         wrong: list[tuple[int, str]] = []
-        marks = frozenset(mark for mark in (ESCAPE, self.schema.dialect.empty_field) if mark.encode() in data)
+        marks = frozenset(mark for mark in (ESCAPE, self.schema.dialect.empty_field) if holds(data, mark.encode()))
         for name in cells.columns:
             values, bad = typed(cells[name], self.schema.types[name], self.schema.dialect, marks)
             out.append(values)
