@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import polars as pl
@@ -55,6 +56,13 @@ class Batch:
     def height(self) -> int:
         """The number of records."""
         return self.frame.height
+
+    def pieces(self, size: int) -> Iterator[tuple[slice, Batch]]:
+        """The batch in pieces of at most ``size`` records, each with where it stood."""
+        for start in range(0, self.height, size):
+            part = slice(start, min(start + size, self.height))
+            raw, rows = (None if own is None else own[part] for own in (self.raw, self.rows))
+            yield part, replace(self, frame=self.frame[part], raw=raw, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,12 @@ class Engine:
 
     def roll_up(self, log: str, frame: pl.DataFrame) -> None:
         """Show an enriched batch to every roll-up that reads its log."""
-        for roll_up, accumulator in self._rolled:
-            columns = [name for name in roll_up.reads.get(log, frozenset()) if name in frame.columns]
-            if columns:
-                accumulator.add(log, frame.select(columns))
+        readers = [(roll_up.reads[log], accumulator) for roll_up, accumulator in self._rolled if log in roll_up.reads]
+        columns = frozenset().union(*(reads for reads, _ in readers)).intersection(frame.columns)
+        shown = frame.select(sorted(columns))
+        for reads, accumulator in readers:
+            if not reads.isdisjoint(columns):
+                accumulator.add(log, shown)
 
     def results(self) -> Iterator[tuple[RollUp, Iterable[Mapping[str, Any]]]]:
         """The roll-ups and their records."""

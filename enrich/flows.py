@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from enrich.errors import ConfigError
+from enrich.model import Resources
 
 OWN_SCOPES = ("private", "link_local")
 # Zeek's conn_state where no SYN of the originator was seen.
@@ -58,6 +59,7 @@ class Border:
             return any(address in network for network in networks)
 
         self._inside = inside if networks else None
+        self._last: tuple[pl.DataFrame, pl.DataFrame] | None = None
 
     def own(self, frame: pl.DataFrame, side: str) -> pl.Expr:
         """Whether the address of a side (``orig`` or ``resp``) is the site's own; of a typed frame."""
@@ -84,6 +86,11 @@ class Border:
         """
         if not {*frame.columns} >= _NEEDED:
             return None
+        if self._last is None or self._last[0] is not frame:  # each roll-up asks for the same batch
+            self._last = frame, self._flows(frame)
+        return self._last[1]
+
+    def _flows(self, frame: pl.DataFrame) -> pl.DataFrame:
         typed = _typed(frame, CONN)
         return typed.with_columns(
             *(self.own(typed, side).alias(f"_{side}_own") for side in _ADDRESS),
@@ -92,6 +99,11 @@ class Border:
             (pl.col("service").is_not_null() | pl.col("_seen").is_not_null()).alias("_observed"),
             (~((pl.col("proto") == "tcp") & pl.col("conn_state").is_in(_NO_SYN))).fill_null(True).alias("_oriented"),
         )
+
+
+def border(resources: Resources) -> Border:
+    """The site's border, as the configuration draws it."""
+    return resources.shared("border", lambda: Border(resources.settings("networks")))
 
 
 def pick(frame: pl.DataFrame, where: pl.Expr, *columns: str | pl.Expr, **named: str | pl.Expr) -> pl.DataFrame:

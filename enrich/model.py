@@ -103,7 +103,7 @@ class Accumulator(Protocol):
     """What a roll-up knows so far. Its memory is bounded by distinct things (hosts, applications), not by rows."""
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
-        """Take in one enriched batch; of the declared columns, those that the log has."""
+        """Take in one enriched batch: of the declared columns those that the log has, and what other roll-ups read."""
 
     def results(self) -> Iterable[Mapping[str, Any]]:
         """Its records, when all batches have come."""

@@ -1,8 +1,8 @@
 """The run: discover, survey, enrich, shape, write; in that order and in bounded memory.
 
 Two passes over the input. The first (:mod:`enrich.survey`) reads only the columns that say something about flows; the
-second enriches every record in its place. Within the second, this thread reads and enriches while another one turns
-the batch before into text and writes it.
+second enriches every record in its place. Three threads take turns with the batches: one reads the next while this one
+enriches and a third shows the one before to the roll-ups, turns it into text and writes it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -22,7 +23,7 @@ from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.engine import Engine
 from enrich.errors import OutputError, SourceError
 from enrich.report import FileReport, Report, run_record
-from enrich.shapes import Encoded, Enriched, Shape, parquet
+from enrich.shapes import Enriched, Shape, parquet
 from enrich.shapes.native import Native
 from enrich.shapes.ndjson import NdJson
 from enrich.sinks.files import SUFFIXES, Folder, OutFile
@@ -36,7 +37,8 @@ __all__ = ["FORMATS", "FileReport", "Options", "Progress", "Report", "Run"]
 SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
-_IN_FLIGHT = 2
+_IN_FLIGHT = 4
+"""So many jobs of the other thread may wait; a batch is two of them."""
 _TOLD = 5
 """So many rejects of a file are told as they happen; all are written."""
 _MANY_LOGS = 100
@@ -99,15 +101,16 @@ class Run:
     def survey(self, files: list[LogFile]) -> None:
         """The first pass: gather what the files say about each other's flows."""
         self.progress.start("reading", sum(file.size for file in files))
-        for file in files:
-            try:
-                for item in self.items(file, survey.wanted, keep_raw=False):
-                    if isinstance(item, list):
-                        for batch in item:
-                            if isinstance(batch, Batch) and survey.wanted(batch.log):
-                                self.engine.survey.add(batch)
-            except SourceError:
-                continue  # the second pass says so
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            for file in files:
+                try:
+                    for item in ahead(self.items(file, survey.wanted, keep_raw=False), reader):
+                        if isinstance(item, list):
+                            for batch in item:
+                                if isinstance(batch, Batch) and survey.wanted(batch.log):
+                                    self.engine.survey.add(batch)
+                except SourceError:
+                    continue  # the second pass says so
         self.directions.settled = True
         self.engine.survey.settle()
 
@@ -137,9 +140,9 @@ class Run:
     def _enrich(self, files: list[LogFile]) -> None:
         self.progress.start("enriching", sum(file.size for file in files))
         rejects = self.folder.open_own("rejects.ndjson")
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        with ThreadPoolExecutor(max_workers=1) as reader, ThreadPoolExecutor(max_workers=1) as writer:
             for file in files:
-                _FileRun(self, file, rejects, pool)()
+                _FileRun(self, file, rejects, reader, writer)()
         rejects.commit()
         for log in sorted(self.options.logs - self.found):
             self.progress.problem(
@@ -165,8 +168,11 @@ class Run:
 class _FileRun:
     """The second pass over one file."""
 
-    def __init__(self, run: Run, file: LogFile, rejects: OutFile, pool: ThreadPoolExecutor) -> None:
-        self.run, self.file, self.rejects, self.pool = run, file, rejects, pool
+    def __init__(
+        self, run: Run, file: LogFile, rejects: OutFile, reader: ThreadPoolExecutor, writer: ThreadPoolExecutor
+    ) -> None:
+        self.run, self.file, self.rejects = run, file, rejects
+        self.reader, self.writer = reader, writer
         self.report = FileReport(file.name, file.form.value if file.form else "empty")
         self.logs: list[str] = []
         self.outputs: dict[str, OutFile] = {}
@@ -181,7 +187,7 @@ class _FileRun:
         tsv = self.file.form is Form.TSV
         want: zeek_tsv.Want = run.engine.reads if native or self.file.form is Form.JSON else _everything
         try:
-            for item in run.items(self.file, want, keep_raw=native or not tsv):
+            for item in ahead(run.items(self.file, want, keep_raw=native or not tsv), self.reader):
                 self._take(item)
         except SourceError as error:  # gone since it was found
             self._problem(str(error))
@@ -206,7 +212,7 @@ class _FileRun:
         for batch in batches:
             self.report.rows += batch.height
             added, frame = run.engine.enrich(batch)
-            run.engine.roll_up(batch.log, frame)
+            self._later(partial(run.engine.roll_up, batch.log, frame))
             if not self._is_written(batch.log):
                 self.report.left_out += batch.height
                 continue
@@ -248,11 +254,17 @@ class _FileRun:
         shape = self.run.shape
         if shape is None:
             raise AssertionError("parquet is written in parts")
-        self._later(self._output(log), shape.prepare(items))
+        out, encode = self._output(log), shape.prepare(items)
 
-    def _later(self, out: OutFile, encode: Encoded) -> None:
-        """Turn a batch into text and write it while the next one is read; in their order, a bounded number of them."""
-        self.waiting.append(self.pool.submit(lambda: out.write_lines(encode())))
+        def write() -> None:
+            for lines in encode():
+                out.write_lines(lines)
+
+        self._later(write)
+
+    def _later(self, job: Callable[[], None]) -> None:
+        """Do something in the other thread while the next batch is read; in their order, a bounded number of them."""
+        self.waiting.append(self.writer.submit(job))
         while len(self.waiting) > _IN_FLIGHT:
             self.waiting.popleft().result()
 
@@ -267,7 +279,7 @@ class _FileRun:
                 added, _ = self.run.engine.enrich(header.empty)
                 item = Enriched.of(header.empty, added)
             lines = pl.Series(shape.header(header.text, item))
-            self._later(self._output(""), lambda lines=lines: lines)  # type: ignore[misc]
+            self._later(partial(self._output("").write_lines, lines))
         self.header = []
 
     def _part(self, item: Enriched) -> None:
@@ -308,6 +320,14 @@ class _FileRun:
     def _problem(self, text: str) -> None:
         self.report.problems.append(text)
         self.run.progress.problem(text)
+
+
+def ahead(items: Iterator[Item], reader: ThreadPoolExecutor) -> Iterator[Item]:
+    """The same items; the next one is read by another thread while this one is worked on."""
+    coming = reader.submit(next, items, None)
+    while (item := coming.result()) is not None:
+        coming = reader.submit(next, items, None)
+        yield item
 
 
 def _everything(_: str) -> None:

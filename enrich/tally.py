@@ -107,6 +107,26 @@ class Sample:
         return _few(self._first(parts), self.keys, self.most)
 
 
+class Extremes:
+    """The smallest and the largest value of a column in each group (``low``, ``high``), of at most ``most`` groups."""
+
+    def __init__(self, keys: Sequence[str], of: str, most: int = 500_000) -> None:
+        self.keys, self.of, self.most = list(keys), of, most
+        self._parts = _Parts(self._merge)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Look at the rows of a batch."""
+        if frame.height:
+            self._parts.add(frame.group_by(self.keys).agg(pl.min(self.of).alias("low"), pl.max(self.of).alias("high")))
+
+    def frame(self) -> pl.DataFrame | None:
+        """The keys, ``low`` and ``high``; None before anything was seen."""
+        return self._parts.frame()
+
+    def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
+        return parts.group_by(self.keys, maintain_order=True).agg(pl.min("low"), pl.max("high")).head(self.most)
+
+
 class Distinct:
     """How many different values of a column each group has, from a sample of those with the smallest hashes.
 

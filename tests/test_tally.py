@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from enrich import tally
-from enrich.tally import Distinct, Sample, Spans, Tally
+from enrich.tally import Distinct, Extremes, Sample, Spans, Tally
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +115,19 @@ def test_spans_grow_rather_than_their_number() -> None:
     assert got is not None and got.height <= 100
     assert seen.seconds > 60
     assert sorted(got["start"]) == list(range(0, 3000 * 60, seen.seconds))
+
+
+def test_extremes_are_those_of_all_batches_and_of_few_groups() -> None:
+    frame, parts = batches()
+    known = frame.filter(pl.col("host").is_not_null())
+    seen, few = Extremes(("host",), "ts"), Extremes(("host",), "ts", most=2)
+    assert seen.frame() is None
+    for part in parts:
+        seen.add(part.filter(pl.col("host").is_not_null()))
+        few.add(part.filter(pl.col("host").is_not_null()))
+    got, some = seen.frame(), few.frame()
+    assert got is not None and some is not None
+    want = known.group_by("host").agg(low=pl.col("ts").min(), high=pl.col("ts").max())
+    assert got.sort("host").to_dicts() == want.sort("host").to_dicts()
+    assert some.height == 2
+    assert set(some.rows()) <= set(want.rows())

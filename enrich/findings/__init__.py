@@ -17,7 +17,7 @@ from enrich.findings.case import Finding
 from enrich.findings.changes import BannerChanged, NewService, UserAgentConflict
 from enrich.findings.contacts import AntivirusSilent, TorrentUser
 from enrich.findings.ports import ObsoleteProtocol, PortContradiction, PrivilegedClientPort, TftpAcrossBorder
-from enrich.flows import CONN, RECORD, Border
+from enrich.flows import CONN, RECORD, Border, border
 from enrich.model import Accumulator, Resources, RollUp
 from enrich.services import REGISTRY
 from enrich.systems import load as load_systems
@@ -84,7 +84,7 @@ def _start(resources: Resources) -> Accumulator:
         most = table["limits"]["findings"]
     except (KeyError, TypeError, ValueError) as error:
         raise TableError(f"{TABLE}: {error!r}: a threshold is missing or malformed") from error
-    return Findings(Border(resources.settings("networks")), detectors, most)
+    return Findings(border(resources), detectors, most)
 
 
 def _reads() -> dict[str, frozenset[str]]:

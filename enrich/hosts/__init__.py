@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from enrich.banners.knowledge import Knowledge
-from enrich.flows import CONN, Border
+from enrich.flows import CONN, Border, border
 from enrich.hosts.claims import Claims, reads
 from enrich.hosts.flows import Flows
 from enrich.model import Accumulator, Resources, RollUp
@@ -88,8 +88,7 @@ class _About:
         values = flows.client_ports.values()
         self.ranges = {} if values is None else hosts.systems.port_ranges(values)
         self.ports_seen = {row["ip"]: row["distinct"] for row in _rows(flows.client_ports.counts())}
-        self.lowest = {row["ip"]: row["port"] for row in _rows(flows.lowest_port.frame())}
-        self.highest = {row["ip"]: row["port"] for row in _rows(flows.highest_port.frame())}
+        self.port_extremes = {row["ip"]: (row["low"], row["high"]) for row in _rows(flows.port_extremes.frame())}
 
     def own(self, host: Row) -> Row:
         """The full profile of one of the site's own hosts."""
@@ -175,9 +174,9 @@ class _About:
         return [{name: value for name, value in row.items() if value is not None} for row in kept]
 
     def _ephemeral(self, ip: str) -> Row | None:
-        low, high = self.lowest.get(ip), self.highest.get(ip)
-        if low is None or high is None:
+        if ip not in self.port_extremes:
             return None
+        low, high = self.port_extremes[ip]
         found = self.ranges.get(ip)
         answer: Row = {"low": low, "high": high, "ports": self.ports_seen.get(ip, 0), "system": None}
         if found is not None:
@@ -276,7 +275,7 @@ def _start(resources: Resources) -> Accumulator:
     def knowledge() -> Knowledge:
         return resources.shared("banner knowledge", lambda: Knowledge(resources.path("banners")))
 
-    return Hosts(Border(resources.settings("networks")), load_systems(resources), knowledge)
+    return Hosts(border(resources), load_systems(resources), knowledge)
 
 
 ROLL_UP = RollUp(

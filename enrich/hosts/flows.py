@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from enrich.flows import Border, pick
-from enrich.tally import Distinct, Sample, Tally
+from enrich.tally import Distinct, Extremes, Tally
 
 # What is named in a proxy's flows are the servers behind it.
 _PROXIES = ("http_proxy", "socks")
@@ -26,8 +26,7 @@ class Flows:
         self.names = Tally(("ip", "name"), each=16)
         self.clients = Distinct(("ip", "port", "transport"), "client")
         self.client_ports = Distinct(("ip",), "port", size=64)
-        self.lowest_port = Sample(("ip",), (), by="port", size=1, most=own)
-        self.highest_port = Sample(("ip",), (), by="port", size=1, descending=True, most=own)
+        self.port_extremes = Extremes(("ip",), "port", most=own)
         self.other_services = Tally((*_SERVICE, "scope"), ("confidence",), most=others, each=50)
         self.other_names = Tally(("ip", "name"), most=others, each=4)
 
@@ -64,8 +63,8 @@ class Flows:
         self.sites.add(pick(flows, called, "ts", ip="id.orig_h", category="site.category", product="site.product"))
         chosen = pl.col("_orig_own") & (pl.col("proto") == "tcp") & pl.col("_oriented") & (pl.col("id.orig_p") >= 1024)
         ports = pick(flows, chosen, ip="id.orig_h", port="id.orig_p").unique()
-        for seen in (self.client_ports, self.lowest_port, self.highest_port):
-            seen.add(ports)
+        self.client_ports.add(ports)
+        self.port_extremes.add(ports)
 
     def _servers(self, flows: pl.DataFrame) -> None:
         tcp, udp = pl.col("proto") == "tcp", pl.col("proto") == "udp"

@@ -6,7 +6,7 @@ distinct row once. What it returns does the heavy part and may run in another th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,8 +15,11 @@ import polars as pl
 from enrich.batch import Batch, Form
 from enrich.model import Added
 
-Encoded = Callable[[], pl.Series]
-"""The records as one line each, without line ends."""
+Encoded = Callable[[], Iterator[pl.Series]]
+"""The records as one line each, without line ends, in pieces."""
+Texts = list[pl.Series]
+_PIECE = 16_384
+"""So many records become text at a time, in memory that the processor's cache still holds for the next."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,12 @@ def _members(raw: pl.Series, names: Sequence[str]) -> tuple[frozenset[str], pl.S
 
 def _literal(name: str) -> str:
     return name.replace(".", r"\.")
+
+
+def in_pieces(batch: Batch, texts: Texts, lines: Callable[[Batch, Texts], pl.Series]) -> Iterator[pl.Series]:
+    """The lines of a batch, whose added columns are texts already, piece by piece."""
+    for part, piece in batch.pieces(_PIECE):
+        yield lines(piece, [text[part] for text in texts])
 
 
 class Shape(Protocol):

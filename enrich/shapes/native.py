@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import polars as pl
 
-from enrich.batch import Dialect, Form
+from enrich.batch import Batch, Dialect, Form
 from enrich.model import Added
-from enrich.shapes import Encoded, Enriched, joined
+from enrich.shapes import Encoded, Enriched, Texts, in_pieces, joined
 from enrich.shapes.ndjson import fragments, spliced
 
 _ZEEK_TYPES: tuple[tuple[pl.DataType | type[pl.DataType], str], ...] = (
@@ -28,14 +29,14 @@ class Native:
 
     def prepare(self, enriched: list[Enriched]) -> Encoded:
         """Render the added columns; the result writes the batches in the order of their input."""
-        ready = [(item, _rendered(item)) for item in enriched]
+        ready = [(item.batch, _rendered(item)) for item in enriched]
 
-        def lines() -> pl.Series:
-            parts = [(_lines(item, texts), item.batch.rows) for item, texts in ready]
-            if len(parts) == 1:
-                return parts[0][0]
-            whole = [pl.DataFrame({"line": lines, "row": rows}) for lines, rows in parts]
-            return pl.concat(whole).sort("row")["line"]
+        def lines() -> Iterator[pl.Series]:
+            if len(ready) == 1:
+                yield from in_pieces(*ready[0], _lines)
+                return
+            whole = [pl.DataFrame({"line": _lines(batch, texts), "row": batch.rows}) for batch, texts in ready]
+            yield pl.concat(whole).sort("row")["line"]
 
         return lines
 
@@ -56,7 +57,7 @@ def _zeek_type(dtype: pl.DataType) -> str:
     return next((name for known, name in _ZEEK_TYPES if dtype == known), "count")
 
 
-def _rendered(item: Enriched) -> list[pl.Series]:
+def _rendered(item: Enriched) -> Texts:
     if item.batch.form is not Form.TSV:
         return fragments(item)
     dialect = item.batch.dialect
@@ -121,8 +122,7 @@ def _hex(text: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in text.encode())
 
 
-def _lines(item: Enriched, texts: list[pl.Series]) -> pl.Series:
-    batch = item.batch
+def _lines(batch: Batch, texts: Texts) -> pl.Series:
     if batch.raw is None:
         raise AssertionError("the native shape needs the records' own text")
     if not texts:

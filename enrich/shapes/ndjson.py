@@ -7,7 +7,7 @@ from collections.abc import Collection
 import polars as pl
 
 from enrich.batch import Batch, Form
-from enrich.shapes import Encoded, Enriched, joined
+from enrich.shapes import Encoded, Enriched, Texts, in_pieces, joined
 
 
 class NdJson:
@@ -18,14 +18,14 @@ class NdJson:
     def prepare(self, enriched: list[Enriched]) -> Encoded:
         """Render the added columns; the result writes the batches."""
         ready = [(item.batch, fragments(item)) for item in enriched]
-        return lambda: pl.concat([_lines(batch, texts) for batch, texts in ready])
+        return lambda: (lines for batch, texts in ready for lines in in_pieces(batch, texts, _lines))
 
     def header(self, text: str, enriched: Enriched) -> list[str]:
         """No header in this shape."""
         return []
 
 
-def fragments(item: Enriched) -> list[pl.Series]:
+def fragments(item: Enriched) -> Texts:
     """For each added table its members as JSON text, ``,"name":value`` one after the other, nulls left out."""
     renamed = _fragments(item, item.taken)
     if item.clashes is None:
@@ -33,7 +33,7 @@ def fragments(item: Enriched) -> list[pl.Series]:
     return [other.zip_with(item.clashes, own) for other, own in zip(renamed, _fragments(item, ()), strict=True)]
 
 
-def _fragments(item: Enriched, taken: Collection[str]) -> list[pl.Series]:
+def _fragments(item: Enriched, taken: Collection[str]) -> Texts:
     return [
         added.rendered(("json", frozenset(taken)), lambda table: render(table, item.visible(table, taken)))
         for added in item.added
@@ -51,7 +51,7 @@ def render(table: pl.DataFrame, names: dict[str, str]) -> pl.Series:
     return table.select(pl.concat_str(members)).to_series()
 
 
-def _lines(batch: Batch, texts: list[pl.Series]) -> pl.Series:
+def _lines(batch: Batch, texts: Texts) -> pl.Series:
     if batch.form is Form.JSON:
         return spliced(batch.raw, texts)
     whole = batch.frame.select(pl.struct(pl.all()).struct.json_encode()).to_series()
@@ -61,7 +61,7 @@ def _lines(batch: Batch, texts: list[pl.Series]) -> pl.Series:
     return joined([*parts, "}"])
 
 
-def spliced(raw: pl.Series | None, texts: list[pl.Series]) -> pl.Series:
+def spliced(raw: pl.Series | None, texts: Texts) -> pl.Series:
     """Put members before the closing brace of each JSON record."""
     if raw is None:
         raise AssertionError("JSON records keep their own text")
