@@ -41,7 +41,8 @@ class Batch:
 
     ``frame`` holds decoded columns under the vocabulary's names: all of them, typed, for Zeek TSV (unless only some
     were asked for); those that were asked for, otherwise. ``raw`` holds each record's own text. ``rows`` says where in
-    its chunk each record stood, when a chunk holds several logs.
+    its chunk each record stood, when a chunk holds several logs. The log of ``told`` records was told from their
+    fields; that of ``untold`` ones by nothing, so that they go by the name of the file.
     """
 
     log: str
@@ -51,6 +52,8 @@ class Batch:
     rows: pl.Series | None = None
     dialect: Dialect = field(default_factory=Dialect)
     types: dict[str, str] = field(default_factory=dict)
+    told: int = 0
+    untold: int = 0
 
     @property
     def height(self) -> int:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
-from enrich import applications, banners, fingerprints, inferences, networks, payload
+from enrich import applications, banners, fingerprints, inferences, logs, networks, payload
 from enrich.banners.knowledge import Knowledge
 from enrich.enrichers import sites
 from enrich.enrichers.banners import FOLDER as BANNERS
 from enrich.enrichers.ports import CARE
 from enrich.errors import TableError
 from enrich.inferences import Inferences
+from enrich.logs import Logs
 from enrich.names import host_name
 from enrich.prefixes import Prefixes
 from enrich.services import IN_USE, REGISTRY, expand
@@ -81,6 +82,8 @@ def _check(path: Path, name: str, tables: Tables) -> str:
     elif folder == BANNERS and path.suffix == ".toml":
         knowledge = tables.shared("banner knowledge", lambda: Knowledge(tables.path(BANNERS)))
         found = "{} rules, {} examples".format(*banners.check_table(path, knowledge))
+    elif name == logs.TABLE:
+        found = f"{Logs.of(_rows(path, name, tables).select('log', 'fields').iter_rows()).check()} sets of fields"
     elif name == inferences.TABLE:
         Inferences(_rows(path, name, tables).select(inferences.COLUMNS).iter_rows())
     elif folder in VALUE_OF_PREFIX:

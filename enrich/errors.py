@@ -1,5 +1,14 @@
 """The errors this package raises on purpose. Each message says what is wrong, where, and what to do."""
 
+from __future__ import annotations
+
+import errno
+import os
+import re
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 class EnrichError(Exception):
     """Base of all deliberate errors; the command line prints the message and never a traceback."""
@@ -19,3 +28,17 @@ class SourceError(EnrichError):
 
 class OutputError(EnrichError):
     """The output cannot be written (full disk, permissions); names the path."""
+
+    @classmethod
+    def of(cls, path: object, error: Exception) -> OutputError:
+        """What a failed write to a path means. Polars' errors tell the system's number in their text."""
+        text = re.search(r"\(os error (\d+)\)", str(error))
+        number = getattr(error, "errno", None) or (int(text[1]) if text else None)
+        if number is None:
+            return cls(f"{path}: {error}")
+        advice = ""
+        if number in _FULL:
+            advice = "; make room there, or name another place with --out"
+        elif number in _FORBIDDEN:
+            advice = "; allow it, or name another place with --out"
+        return cls(f"{path}: {os.strerror(number)}{advice}")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from enrich import survey
+from enrich import logs, survey
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.columns import Type
 from enrich.engine import Engine
@@ -66,7 +66,7 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
     """
     file = single(Path(path))
     frames: list[pl.DataFrame] = []
-    logs: set[str] = set()
+    seen: set[str] = set()
     rejects: list[dict[str, Any]] = []
     for item in _items(file):
         if isinstance(item, Damage):
@@ -78,12 +78,12 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
                 rejects.append({"line": part.line, "reason": part.reason, "raw": raw})
             elif log in (None, part.log):
                 frames.append(_records(part))
-                logs.add(part.log)
+                seen.add(part.log)
     if rejects:
         first = f"line {rejects[0]['line']}: {rejects[0]['reason']}"
         warnings.warn(f"{path}: {len(rejects)} of its records could not be read; {first}", stacklevel=2)
     whole = pl.concat([frame for frame in frames if frame.width] or [pl.DataFrame()], how="diagonal_relaxed")
-    if len(logs) == 1 and file.form is not Form.JSON:
+    if len(seen) == 1 and file.form is not Form.JSON:
         whole = whole.drop("_path", strict=False)
     out = pd.DataFrame({name: _pandas(whole[name]) for name in whole.columns})
     out.attrs["rejects"] = rejects
@@ -180,7 +180,9 @@ def _items(file: LogFile) -> Iterable[Item]:
     if file.form is Form.TSV:
         return zeek_tsv.read(chunks, file.log, lambda _: None, keep_raw=False)
     if file.form is Form.JSON:
-        return zeek_json.read(chunks, file.log, lambda _: frozenset(("ts",)), frozenset(("ts",)))
+        return zeek_json.read(
+            chunks, file.log, lambda _: frozenset(("ts",)), frozenset(("ts",)), logs.load(_tables(None))
+        )
     if file.form is Form.EVE:
         directions = eve.Directions()
         for _ in eve.read(chunks, directions, survey.wanted):

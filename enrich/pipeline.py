@@ -12,16 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from enrich import registry, survey
+from enrich import logs, registry, survey
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.engine import Engine
-from enrich.errors import OutputError, SourceError
+from enrich.errors import ConfigError, OutputError, SourceError
 from enrich.report import FileReport, Report, run_record
 from enrich.shapes import Enriched, Shape, parquet
 from enrich.shapes.native import Native
@@ -81,6 +82,7 @@ class Run:
         self.engine = Engine(self.tables, options.only)
         self.shape = SHAPES[options.format]() if options.format in SHAPES else None
         self.directions = eve.Directions()
+        self.logs = logs.load(self.tables)
         self.found: set[str] = set()
         self.report = Report()
 
@@ -91,9 +93,14 @@ class Run:
         try:
             files = self._discover()
             self.survey(files)
+            self._check_logs(files)
             self._enrich(files)
-            self.report.seconds = time.time() - began
             self._write_run(began)
+        except (OutputError, KeyboardInterrupt) as error:
+            self.folder.discard()  # makes room, where the disk is full
+            with suppress(OutputError):
+                self._write_run(began, failed=str(error) or "interrupted")
+            raise
         finally:
             self.folder.discard()
         return self.report
@@ -104,8 +111,10 @@ class Run:
         with ThreadPoolExecutor(max_workers=1) as reader:
             for file in files:
                 try:
-                    for item in ahead(self.items(file, survey.wanted, keep_raw=False), reader):
-                        if isinstance(item, list):
+                    for item in ahead(self.items(file, self._wanted, keep_raw=False), reader):
+                        if isinstance(item, Header):
+                            self.found.add(item.empty.log)
+                        elif isinstance(item, list):
                             for batch in item:
                                 if isinstance(batch, Batch) and survey.wanted(batch.log):
                                     self.engine.survey.add(batch)
@@ -113,6 +122,22 @@ class Run:
                     continue  # the second pass says so
         self.directions.settled = True
         self.engine.survey.settle()
+
+    def _wanted(self, log: str) -> frozenset[str]:
+        """What the survey reads of a log; readers ask for every log that they meet."""
+        self.found.add(log)
+        return survey.wanted(log)
+
+    def _check_logs(self, files: list[LogFile]) -> None:
+        """Say which logs of ``--logs`` there are not. Raises ConfigError if there is none of them."""
+        self.found.update(file.log for file in files if file.form is None)
+        absent = sorted(self.options.logs - self.found)
+        if not absent or not files:
+            return
+        text = f"--logs: no input holds a log called {' or '.join(absent)}; there are: {', '.join(sorted(self.found))}"
+        if len(absent) == len(self.options.logs):
+            raise ConfigError(text)
+        self.progress.problem(text)
 
     def items(self, file: LogFile, want: zeek_tsv.Want, keep_raw: bool) -> Iterator[Item]:
         """What a file holds, in its order."""
@@ -122,7 +147,7 @@ class Run:
         if file.form is Form.EVE:
             return eve.read(chunks, self.directions, want)
         if file.form is Form.JSON:
-            return zeek_json.read(chunks, file.log, want, self.engine.all_reads())
+            return zeek_json.read(chunks, file.log, want, self.engine.all_reads(), self.logs)
         return (item for item in chunks if isinstance(item, Damage))
 
     def _discover(self) -> list[LogFile]:
@@ -144,10 +169,6 @@ class Run:
             for file in files:
                 _FileRun(self, file, rejects, reader, writer)()
         rejects.commit()
-        for log in sorted(self.options.logs - self.found):
-            self.progress.problem(
-                f"--logs: no input holds a log called {log}; there are: {', '.join(sorted(self.found))}"
-            )
         for roll_up, results in self.engine.results():
             if not roll_up.own_file:
                 self.report.applications = [dict(row) for row in results]
@@ -157,9 +178,10 @@ class Run:
                 out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             out.commit()
 
-    def _write_run(self, began: float) -> None:
+    def _write_run(self, began: float, failed: str | None = None) -> None:
+        self.report.seconds = time.time() - began
         enrichers = [enricher.name for enricher in self.engine.enrichers]
-        record = run_record(self.report, began, self.options.format, enrichers, self.tables)
+        record = run_record(self.report, began, self.options.format, enrichers, self.tables, failed)
         out = self.folder.open_own("run.json")
         out.write(json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n")
         out.commit()
@@ -192,6 +214,11 @@ class _FileRun:
         except SourceError as error:  # gone since it was found
             self._problem(str(error))
         self._flush_header()
+        if self.report.untold:
+            run.progress.problem(
+                f"{self.file.name}: {self.report.untold:,} records of no known log: neither the file's name nor _path "
+                "nor their fields say which, so little is added to them; name the file after its log, e.g. conn.json"
+            )
         if not self.outputs and not self.parts and run.shape is not None and not run.options.logs:
             self._output(self._log_in_name(self.file.log))
         self._finish()
@@ -210,13 +237,14 @@ class _FileRun:
     def _batches(self, batches: list[Batch]) -> None:
         run, ready = self.run, []
         for batch in batches:
-            self.report.rows += batch.height
+            self._note(batch)
             added, frame = run.engine.enrich(batch)
             self._later(partial(run.engine.roll_up, batch.log, frame))
             if not self._is_written(batch.log):
                 self.report.left_out += batch.height
                 continue
             ready.append(Enriched.of(batch, added))
+            self.report.renamed = sorted({*self.report.renamed, *ready[-1].taken})
         rows = sum(batch.height for batch in batches)
         run.progress.advance(0, rows)
         if run.shape is None:
@@ -231,8 +259,16 @@ class _FileRun:
                 self._write(self._log_in_name(item.batch.log), [item])
         self.report.out += sum(item.batch.height for item in ready)
 
+    def _note(self, batch: Batch) -> None:
+        report = self.report
+        report.rows += batch.height
+        report.untold += batch.untold
+        if batch.told:
+            report.told[batch.log] = report.told.get(batch.log, 0) + batch.told
+        if batch.log not in report.logs and len(report.logs) <= _MANY_LOGS:
+            report.logs.append(batch.log)
+
     def _is_written(self, log: str) -> bool:
-        self.run.found.add(log)
         return not self.run.options.logs or log in self.run.options.logs
 
     def _log_in_name(self, log: str) -> str:
@@ -245,10 +281,11 @@ class _FileRun:
 
     def _output(self, log: str) -> OutFile:
         if log not in self.outputs:
-            name = output_name(self.file, log, self.run.options)
-            self.outputs[log] = self.run.folder.open(name, self.run.options.compress)
-            self.report.outputs.append(shown(self.outputs[log].path.relative_to(self.run.folder.root)))
+            self.outputs[log] = self.run.folder.open(self._name(log), self.run.options.compress)
         return self.outputs[log]
+
+    def _name(self, log: str) -> PurePosixPath:
+        return output_name(self.file, log, self.run.options)
 
     def _write(self, log: str, items: list[Enriched]) -> None:
         shape = self.run.shape
@@ -283,12 +320,13 @@ class _FileRun:
         self.header = []
 
     def _part(self, item: Enriched) -> None:
+        log = self._log_in_name(item.batch.log)
         path = self.run.folder.scratch()
         try:
             parquet.frame(item).write_parquet(path, compression="lz4")
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise OutputError(f"{path.parent}: {error}") from error
-        self.parts.setdefault(self._log_in_name(item.batch.log), []).append(path)
+            raise OutputError.of(self.run.folder.root / self._name(log), error) from error
+        self.parts.setdefault(log, []).append(path)
 
     def _finish(self) -> None:
         while self.waiting:
@@ -299,6 +337,7 @@ class _FileRun:
                 part.unlink(missing_ok=True)
         for out in self.outputs.values():
             out.commit()
+            self.report.outputs.append(shown(out.path.relative_to(self.run.folder.root)))
             self.run.report.bytes_out += out.path.stat().st_size
 
     def _reject(self, rejects: list[Reject]) -> None:

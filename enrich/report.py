@@ -16,7 +16,12 @@ _SOFTWARE = ("zeek-enrich", "polars", "ua-parser", "publicsuffixlist")
 
 @dataclass(slots=True)
 class FileReport:
-    """What became of one input file: its rows (left out: by ``--logs``), its outputs, what is wrong with it."""
+    """What became of one input file: its rows (left out: by ``--logs``), its outputs, what is wrong with it.
+
+    ``logs`` are those that it holds; ``told`` counts, by log, the records whose log was told from their fields, and
+    ``untold`` those whose log nothing tells. ``renamed`` are columns of ours that it has of its own: ours are called
+    ``enrich.<name>`` in its outputs.
+    """
 
     name: str
     form: str
@@ -25,6 +30,10 @@ class FileReport:
     rejected: int = 0
     left_out: int = 0
     outputs: list[str] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+    told: dict[str, int] = field(default_factory=dict)
+    untold: int = 0
+    renamed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -47,11 +56,18 @@ class Report:
         return 1 if wrong or any(item.rejected or item.problems for item in self.files) else 0
 
 
-def run_record(report: Report, began: float, shape: str, enrichers: Iterable[str], tables: Tables) -> dict[str, Any]:
-    """The content of ``run.json``; ``began`` in epoch seconds, ``shape`` the name of the output's format."""
+def run_record(
+    report: Report, began: float, shape: str, enrichers: Iterable[str], tables: Tables, failed: str | None = None
+) -> dict[str, Any]:
+    """The content of ``run.json``; ``began`` in epoch seconds, ``shape`` the name of the output's format.
+
+    ``failed`` says why a run ended before its end; the last file's rows are then counted as far as it came.
+    """
     return {
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
         "seconds": round(report.seconds, 3),
+        "failed": failed,
+        "config": None if tables.config_path is None else str(tables.config_path.absolute()),
         "format": shape,
         "rows": {
             "in": sum(item.rows for item in report.files),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from enrich.model import Enricher, RollUp
 
 _SHOWN = 15
+_ENDLESS = 1 << 20
+"""The width of what goes to no terminal."""
 
 
 def printable(text: str) -> str:
@@ -34,15 +37,40 @@ def safe(text: object) -> str:
 
 
 def out() -> Console:
-    """The console for results."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """The console for results. Where they go to no terminal, nothing is cut or wrapped."""
+    return _console(sys.stdout.isatty(), stderr=False)
+
+
+def _console(terminal: bool, stderr: bool) -> Console:
+    # NO_COLOR (no-color.org) takes bold and italics along.
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        soft_wrap=not terminal,
+        width=None if terminal else _ENDLESS,
+        color_system=None if plain else "auto",
+    )
+
+
+def new_table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+    """A table without lines; what is too long for a terminal goes on in the next line of its cell."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something, e.g. ``1 file``, ``2 files``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 class Bar(pipeline.Progress):
     """Progress with rows a second and an estimate, on a terminal; problems as lines on standard error."""
 
     def __init__(self, quiet: bool) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = _console(sys.stderr.isatty(), stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -92,53 +120,74 @@ def size(number: float) -> str:
 
 
 def summary(report: pipeline.Report, folder: Path) -> None:
-    """The end of a run: applications by flows and bytes, and what was rejected."""
+    """The end of a run: applications by flows and bytes, what was rejected, and what was read as what."""
     console = out()
+    _applications(report, console)
     rows = sum(item.rows for item in report.files)
-    flows = sum(item["flows"] for item in report.applications)
-    if flows:
-        table = Table(title="Applications", title_justify="left", header_style="bold", box=None, pad_edge=False)
-        for name in ("protocol", "application", "category"):
-            table.add_column(name)
-        for name in ("flows", "%", "bytes", "contradicts port"):
-            table.add_column(name, justify="right")
-        for item in report.applications[:_SHOWN]:
-            table.add_row(
-                safe(item["protocol"] or "unknown"),
-                safe(item["name"] or ""),
-                safe(item["category"] or ""),
-                f"{item['flows']:,}",
-                f"{100 * item['flows'] / flows:.1f}",
-                size(item["bytes"]),
-                f"{item['contradictions']:,}" if item["contradictions"] else "",
-            )
-        rest = report.applications[_SHOWN:]
-        if rest:
-            others = sum(item["flows"] for item in rest)
-            share = f"{100 * others / flows:.1f}"
-            table.add_row(
-                f"{len(rest)} more", "", "", f"{others:,}", share, size(sum(item["bytes"] for item in rest)), ""
-            )
-        console.print(table)
-        console.print()
-    rejected = sum(item.rejected for item in report.files)
     rate = rows / max(report.seconds, 0.001)
-    line = f"{rows:,} records of {len(report.files)} files in {report.seconds:.1f} s ({rate:,.0f} rows/s), "
-    line += f"{size(report.bytes_out)} written to {safe(folder)}"
-    console.print(line)
-    if rejected:
-        worst = [item for item in report.files if item.rejected]
-        console.print(
-            f"[red]{rejected:,} records rejected[/red] in {len(worst)} files: see {safe(folder / 'rejects.ndjson')}"
-        )
-        for file in worst[:_SHOWN]:
-            console.print(f"  {safe(file.name)}: {file.rejected:,} of {file.rows:,}")
-    for file in report.files:
-        for problem in file.problems:
-            console.print(f"[red]damaged:[/red] {safe(problem)}")
-    unread = [item for item in report.skipped if not item.wrong]
-    if unread:
-        console.print(f"{len(unread)} files are no logs and were left alone (listed in run.json)")
+    console.print(
+        f"{counted(rows, 'record')} of {counted(len(report.files), 'file')} in {report.seconds:.1f} s "
+        f"({rate:,.0f} rows/s), {size(report.bytes_out)} written to {safe(folder)}"
+    )
+    _files(
+        [(item, f"{item.rejected:,} of {item.rows:,}") for item in report.files if item.rejected],
+        f"[red]{counted(sum(item.rejected for item in report.files), 'record')} rejected[/red] "
+        f"(they are in {safe(folder / 'rejects.ndjson')}):",
+    )
+    _files(
+        [(item, ", ".join(f"{rows:,} {log}" for log, rows in item.told.items())) for item in report.files if item.told],
+        "Neither a name nor _path told the log, so the fields did:",
+    )
+    damaged = sum(bool(item.problems) for item in report.files)
+    unread = sum(item.wrong for item in report.skipped)
+    again = sum(item.again for item in report.skipped)
+    others = len(report.skipped) - unread - again
+    for number, what in (
+        (damaged, f"[red]{counted(damaged, 'file')} damaged[/red]"),
+        (unread, f"[red]{counted(unread, 'input')} could not be read[/red]"),
+        (again, f"{counted(again, 'file')} named more than once, read once"),
+        (others, f"{counted(others, 'file')} left alone: no logs"),
+    ):
+        if number:
+            console.print(f"{what} (see run.json)")
+
+
+def _files(every: Sequence[tuple[pipeline.FileReport, str]], head: str) -> None:
+    """Some files with a word on each, the first of them by name."""
+    if not every:
+        return
+    console = out()
+    console.print(head)
+    for item, text in every[:_SHOWN]:
+        console.print(f"  {safe(item.name)}: {safe(text)}")
+    if len(every) > _SHOWN:
+        console.print(f"  and {len(every) - _SHOWN:,} more files (see run.json)")
+
+
+def _applications(report: pipeline.Report, console: Console) -> None:
+    """What the flows are, those of most flows first."""
+    flows = sum(item["flows"] for item in report.applications)
+    if not flows:
+        return
+    numbers = ("flows", "%", "bytes", "wrong port")
+    columns = ["protocol", "application", "category", *numbers]
+    if not any(item["contradictions"] for item in report.applications):
+        columns.pop()
+    shown = new_table(*columns, right=numbers, title="Applications")
+
+    def add(names: Sequence[str | None], items: Sequence[Mapping[str, Any]]) -> None:
+        total, wrong = (sum(item[name] for item in items) for name in ("flows", "contradictions"))
+        share = f"{100 * total / flows:.1f}"
+        cells = (*map(safe, names), f"{total:,}", share, size(sum(item["bytes"] for item in items)))
+        shown.add_row(*cells, *([f"{wrong:,}" if wrong else ""] if len(columns) > len(cells) else []))
+
+    for item in report.applications[:_SHOWN]:
+        add((item["protocol"] or "unknown", item["name"], item["category"]), [item])
+    rest = report.applications[_SHOWN:]
+    if rest:
+        add((f"{len(rest)} more", None, None), rest)
+    console.print(shown)
+    console.print()
 
 
 def record(found: Mapping[str, Any]) -> None:
@@ -148,11 +197,12 @@ def record(found: Mapping[str, Any]) -> None:
 
         print(json.dumps(found, ensure_ascii=True))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    shown = new_table("name", "value")
+    shown.show_header = False
     for name, value in found.items():
         if value is not None:
-            table.add_row(f"[bold]{safe(name)}[/bold]", safe(value))
-    out().print(table)
+            shown.add_row(f"[bold]{safe(name)}[/bold]", safe(value))
+    out().print(shown)
 
 
 def list_enrichers(every: Sequence[Enricher], roll_ups: Sequence[RollUp]) -> None:
@@ -191,10 +241,8 @@ def explanation(found: Mapping[str, Any]) -> None:
     for name, value in found["flow"].items():
         if value is not None:
             console.print(f"[bold]{safe(name)}[/bold] {safe(value)}")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("evidence", "says", "strength", "meaning"):
-        table.add_column(name, justify="right" if name == "strength" else "left")
+    shown = new_table("evidence", "says", "strength", "meaning", right=("strength",))
     for row in found["evidence"]:
         strength = "" if row["strength"] is None else f"{row['strength']:.3f}"
-        table.add_row(safe(row["source"]), safe(row["what"]), strength, safe(row["meaning"]))
-    console.print(table)
+        shown.add_row(safe(row["source"]), safe(row["what"]), strength, safe(row["meaning"]))
+    console.print(shown)

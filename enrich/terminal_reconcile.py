@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from rich.table import Table
-
 from enrich.reconcile import Report
-from enrich.terminal import out, safe
+from enrich.terminal import counted, new_table, out, safe
 
 _SHOWN = 50
-_PIPED = 160
-"""Columns of a table that goes to no terminal."""
 
 
 def reconciliation(report: Report) -> None:
@@ -43,21 +39,17 @@ def reconciliation(report: Report) -> None:
             for item in report.never_seen
         ),
     )
-    out().print(f"{report.agreeing:,} services were seen as declared")
+    out().print(f"{counted(report.agreeing, 'service')} seen as declared")
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | None]]) -> None:
     every = list(rows)
     if not every:
         return
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in ("flows", "clients") else "left")
+    table = new_table(*columns, right=("flows", "clients"), title=title)
     for row in every[:_SHOWN]:
         table.add_row(*(safe(cell) for cell in row))
     console = out()
-    if not console.is_terminal:
-        console.width = _PIPED
     console.print(table)
     if len(every) > _SHOWN:
         console.print(f"{len(every) - _SHOWN:,} more (--json lists all)")

@@ -11,18 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from enrich.terminal import out, printable, size
+from enrich.terminal import counted, new_table, out, printable, size
 
 Record = Mapping[str, Any]
 _COLOURS = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 _SHOWN = 12
-
-
-def _table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    return table
 
 
 def _cell(value: object) -> Text:
@@ -42,7 +35,7 @@ def hosts(records: Sequence[Record], everybody: bool) -> None:
     """One line a host: address, name, system, services and the busiest applications."""
     console = out()
     own = [record for record in records if record["own"]]
-    table = _table("address", "name", "system", "serves", "uses")
+    table = new_table("address", "name", "system", "serves", "uses")
     for record in records if everybody else own:
         table.add_row(
             _cell(record["ip"]),
@@ -56,7 +49,7 @@ def hosts(records: Sequence[Record], everybody: bool) -> None:
     console.print(table)
     others = len(records) - len(own)
     if others and not everybody:
-        console.print(f"and {others:,} servers outside (--all lists them)", style="dim")
+        console.print(f"and {counted(others, 'server')} outside (--all lists them)", style="dim")
 
 
 def host(record: Record) -> None:
@@ -85,7 +78,9 @@ def host(record: Record) -> None:
 
 
 def _services(services: Sequence[Record]) -> None:
-    table = _table("port", "protocol", "software", "clients", "last seen", right=("port", "clients"), title="\nServes")
+    table = new_table(
+        "port", "protocol", "software", "clients", "last seen", right=("port", "clients"), title="\nServes"
+    )
     for item in services:
         software = " ".join(filter(None, (item.get("product"), item.get("version"))))
         table.add_row(
@@ -99,7 +94,7 @@ def _services(services: Sequence[Record]) -> None:
 
 
 def _applications(applications: Sequence[Record]) -> None:
-    table = _table("application", "protocol", "category", "flows", "bytes", right=("flows", "bytes"), title="\nUses")
+    table = new_table("application", "protocol", "category", "flows", "bytes", right=("flows", "bytes"), title="\nUses")
     for item in applications[:_SHOWN]:
         table.add_row(
             _cell(item["name"]),
@@ -112,7 +107,7 @@ def _applications(applications: Sequence[Record]) -> None:
 
 
 def _software(software: Sequence[Record]) -> None:
-    table = _table("software", "version", "source", "last seen", title="\nRuns")
+    table = new_table("software", "version", "source", "last seen", title="\nRuns")
     for item in software[: 2 * _SHOWN]:
         table.add_row(
             _cell(item["product"]), _cell(item.get("version")), _cell(item["source"]), _cell(_time(item["last_seen"]))
@@ -121,7 +116,7 @@ def _software(software: Sequence[Record]) -> None:
 
 
 def _sites(sites: Sequence[Record]) -> None:
-    table = _table("site", "category", "contacts", "last seen", right=("contacts",), title="\nCalls")
+    table = new_table("site", "category", "contacts", "last seen", right=("contacts",), title="\nCalls")
     for item in sites[:_SHOWN]:
         table.add_row(
             _cell(item["product"]),
@@ -158,11 +153,11 @@ def findings(records: Sequence[Record]) -> None:
         _indented(record["summary"], 7)
         for item in record["evidence"]:
             _indented(item, 7, "dim")
-        flows = f"{record['flows']:,} flow{'s' if record['flows'] != 1 else ''}"
+        flows = counted(record["flows"], "flow")
         _indented(f"{_span(record)}; {flows}: {_few(record['uids'], 2)}", 7, "dim")
     console.print()
     counts = Counter((record["severity"], record["kind"]) for record in records)
-    table = _table("severity", "kind", "findings", right=("findings",))
+    table = new_table("severity", "kind", "findings", right=("findings",))
     for (severity, kind), count in counts.items():
         table.add_row(Text(printable(severity), style=_COLOURS.get(severity, "")), _cell(kind), _cell(count))
     console.print(table)

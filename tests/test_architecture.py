@@ -19,7 +19,7 @@ PACKAGE = ROOT / "enrich"
 
 # From the bottom up. A module may import from any layer below its own, and from its own unless that is APART.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "model", "batch", "keyed", "names", "sha1"),
+    ("errors", "model", "batch", "icmp", "keyed", "names", "sha1"),
     ("protocol_sets", "tally"),
     ("columns", "tables", "fingerprints", "prefixes"),
     # What is known: mapping tables as objects.
@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "domain_lists",
         "inferences",
         "inventory",
+        "logs",
         "networks",
         "payload",
         "services",

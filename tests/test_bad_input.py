@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -444,10 +445,45 @@ def test_the_same_file_twice_is_read_once(run: Run, tmp_path: Path, file: Path) 
     file.write_text(tsv(row(1)))
     (tmp_path / "link.log").symlink_to(file)
     os.link(file, tmp_path / "hard.log")
-    outcome = run(file, tmp_path / "link.log", tmp_path / "hard.log", file)
+    outcome = run(file, tmp_path / "link.log", tmp_path / "hard.log", file, quiet=False)
     assert outcome.status == GOOD
     assert outcome.rows["in"] == 1
-    assert ["read once" in item["reason"] for item in outcome.run["skipped"]] == [True, True]
+    assert ["read once" in item["reason"] for item in outcome.run["skipped"]] == [True, True, True]
+    assert "1 record of 1 file in " in outcome.stdout
+    assert "3 files named more than once, read once" in outcome.stdout
+
+
+def test_a_folder_and_its_files_are_read_once(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "conn.log").write_text(tsv(row(1)))
+    (folder / "sub" / "ssh.log").write_text(tsv(row(2), log="ssh"))
+    (tmp_path / "link").symlink_to(folder)
+    for inputs in (
+        (folder, folder / "conn.log"),
+        (folder / "conn.log", folder),
+        (folder, folder / "sub"),
+        (folder / "sub", folder),
+        (folder, folder),
+        (folder, tmp_path / "link"),
+        (folder, folder / "sub" / ".." / "conn.log"),
+    ):
+        outcome = run(*inputs, quiet=False)
+        assert outcome.status == GOOD
+        assert outcome.rows["in"] == 2, inputs
+        assert ["read once" in item["reason"] for item in outcome.run["skipped"]] == [True]
+        assert "1 file named more than once, read once" in outcome.stdout
+    assert run(folder, folder).outputs() == ["conn.ndjson", "sub/ssh.ndjson"]
+
+
+def test_a_name_that_is_too_long_and_links_in_a_circle(run: Run, tmp_path: Path, file: Path) -> None:
+    file.write_text(tsv(row(1)))
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    outcome = run(file, tmp_path / ("x" * 300), tmp_path / "a")
+    assert outcome.status == BAD
+    assert "File name too long" in outcome.stderr
+    assert "Too many levels of symbolic links" in outcome.stderr
 
 
 def test_outputs_of_like_names_do_not_meet(run: Run, tmp_path: Path) -> None:
@@ -635,8 +671,15 @@ def test_a_full_disk(tmp_path: Path, options: list[str]) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, preexec_fn=limit, cwd=ROOT)
     assert done.returncode == UNWRITABLE, done.stderr
     assert "Traceback" not in done.stderr
-    assert "File too large" in done.stderr
-    assert not [path for path in out.iterdir() if path.suffix != ".json" or "part" in path.name]
+    suffix = "parquet" if "parquet" in options else "log" if "native" in options else "ndjson"
+    name = f"conn.{suffix}{'.gz' if 'gzip' in options else ''}"
+    assert (
+        done.stderr == f"zeek-enrich: {out / name}: File too large; make room there, or name another place with --out\n"
+    )
+    assert [path.name for path in out.iterdir()] == ["run.json"]
+    record = json.loads((out / "run.json").read_text())
+    assert record["failed"] == word
+    assert record["files"][0]["outputs"] == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk needs root")
@@ -644,19 +687,31 @@ def test_a_full_disk_for_real(run: Run, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("this machine lets nobody mount")
     try:
         file = tmp_path / "conn.log"
-        file.write_text(tsv(*(row(n) for n in range(5000))))
-        for form in ("ndjson", "native", "parquet"):
-            outcome = run(file, "--format", form, out=disk / form)
-            assert outcome.status == (GOOD if form == "parquet" else UNWRITABLE)
-            if form != "parquet":
-                assert "No space left on device" in outcome.stderr
+        file.write_text(tsv(*(row(n, service=os.urandom(40).hex()) for n in range(20_000))))
+        other = tmp_path / "ssh.log"
+        other.write_text(tsv(row(1), log="ssh"))
+        for form, name in (("ndjson", "conn.ndjson"), ("native", "conn.log"), ("parquet", "conn.parquet")):
+            outcome = run(other, file, "--format", form, out=disk / form)
+            assert outcome.status == UNWRITABLE
+            assert f"{disk / form / name}: No space left on device; make room there, or" in outcome.stderr
+            assert f"{disk / form / name}: No space left" in outcome.run["failed"]
+            assert [item["outputs"] for item in outcome.run["files"]] == [[name.replace("conn", "ssh")], []]
+            assert sorted(path.name for path in outcome.out.iterdir()) == ["run.json", name.replace("conn", "ssh")]
             shutil.rmtree(disk / form)
+            # Not even room for run.json: the word is the same.
+            filler = disk / "filler"
+            with suppress(OSError):
+                filler.write_bytes(bytes(10_000_000))
+            outcome = run(file, "--format", form, out=disk / form)
+            assert outcome.status == UNWRITABLE
+            assert "No space left on device; make room there" in outcome.stderr
+            filler.unlink()
     finally:
         subprocess.run(["umount", disk], check=True)
 

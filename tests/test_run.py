@@ -197,10 +197,92 @@ def test_only_some_logs_are_written_and_the_others_still_give_evidence(run: Run)
     assert run(EVE, "--logs", "conn").outputs() == ["eve.conn.ndjson"]
 
 
-def test_a_log_that_is_not_there_is_told(run: Run) -> None:
-    outcome = run(ZEEK, "--logs", "conn,htp")
+@pytest.mark.parametrize("path", [ZEEK, JSON, EVE])
+def test_a_log_that_is_not_there_is_told(run: Run, path: Path) -> None:
+    outcome = run(path, "--logs", "conn,htp")
     assert outcome.status == 0
-    assert "no input holds a log called htp; there are: " in outcome.stderr.replace("\n", " ")
+    assert "no input holds a log called htp; there are: " in outcome.stderr
+    assert outcome.stderr.count("htp") == 1
+
+
+@pytest.mark.parametrize("path", [ZEEK, JSON, EVE])
+@pytest.mark.parametrize("form", ["ndjson", "native", "parquet"])
+def test_only_logs_that_are_not_there_is_wrong_usage_and_writes_nothing(run: Run, path: Path, form: str) -> None:
+    outcome = run(path, "--logs", "htp,con", "--format", form)
+    assert outcome.status == 2
+    assert "--logs: no input holds a log called con or htp; there are: " in outcome.stderr
+    assert ", dns, " in outcome.stderr
+    assert not outcome.out.exists()
+
+
+def test_an_output_that_was_there_stays_as_it_was_when_nothing_of_logs_is_found(run: Run, tmp_path: Path) -> None:
+    before = run(EVE, "--logs", "conn", out=tmp_path / "out")
+    files = {path: path.read_bytes() for path in before.out.iterdir()}
+    assert run(EVE, "--logs", "bogus", out=before.out).status == 2
+    assert {path: path.read_bytes() for path in before.out.iterdir()} == files
+
+
+def test_logs_are_found_in_a_header_without_rows_and_in_an_empty_file(run: Run, tmp_path: Path) -> None:
+    head = [line for line in (ZEEK / "ssh.log").read_text().splitlines(keepends=True) if line.startswith("#")]
+    (tmp_path / "x.log").write_text("".join(head))
+    assert run(tmp_path / "x.log", "--logs", "ssh").status == 0
+    (tmp_path / "ftp.log").write_text("")
+    assert run(tmp_path / "ftp.log", "--logs", "ftp").status == 0
+
+
+# ---- JSON that does not say which log it is
+
+
+def flat(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if value is not None}
+
+
+@pytest.mark.parametrize("log", ["conn", "dns", "http", "ssl", "ssh", "smtp", "ftp", "files", "mysql"])
+def test_the_log_is_told_from_the_fields(run: Run, tmp_path: Path, log: str) -> None:
+    odd = tmp_path / "export-17.json"
+    odd.write_bytes((JSON / f"{log}.log").read_bytes())
+    named, nameless = run(JSON / f"{log}.log"), run(odd, quiet=False)
+    assert nameless.outputs() == ["export-17.ndjson"]
+    assert nameless.records("export-17.ndjson") == named.records(f"{log}.ndjson")
+    rows = named.rows["in"]
+    assert nameless.run["files"][0]["told"] == {log: rows}
+    assert named.run["files"][0]["told"] == {}
+    assert f"{odd}: {rows} {log}" in nameless.stdout
+
+
+def test_standard_input_of_json_without_path_is_sorted_out(tmp_path: Path) -> None:
+    every = tmp_path / "all"
+    every.write_bytes(b"".join(path.read_bytes() for path in sorted(JSON.glob("*.log"))))
+    outcome = stdin(every, tmp_path / "out")
+    assert outcome.status == 0
+    assert outcome.outputs() == sorted(f"{path.stem}.ndjson" for path in JSON.glob("*.log"))
+    verdicts = {record["uid"]: record.get("app.protocol") for record in outcome.records("conn.ndjson")}
+    assert sum(name is not None for name in verdicts.values()) > 100
+    native = stdin(every, tmp_path / "native", "--format", "native")
+    assert native.rows["out"] == len(every.read_bytes().splitlines())
+
+
+def test_what_tells_no_log_is_warned_of_by_the_name_of_its_file(run: Run, tmp_path: Path) -> None:
+    odd = tmp_path / "export-18.json"
+    odd.write_text('{"ts":1,"id.resp_h":"10.0.0.1","colour":"red"}\n' * 3 + (JSON / "ssh.log").read_text())
+    outcome = run(odd)
+    assert outcome.status == 0
+    assert f"{odd}: 3 records of no known log" in outcome.stderr
+    assert outcome.run["files"][0]["untold"] == 3
+    assert outcome.run["files"][0]["told"] == {"ssh": 1}
+    assert outcome.outputs() == ["export-18.ndjson", "export-18.ssh.ndjson"]
+    assert [record["resp.scope"] for record in outcome.records("export-18.ndjson")] == ["private"] * 3
+
+
+def test_a_path_and_a_known_name_go_before_the_fields(run: Run, tmp_path: Path) -> None:
+    record = json.loads((JSON / "ssh.log").read_text())
+    (tmp_path / "a.json").write_text(json.dumps({**record, "_path": "own_log"}) + "\n")
+    (tmp_path / "reporter.log").write_text(json.dumps(record) + "\n")
+    outcome = run(tmp_path / "a.json", tmp_path / "reporter.log")
+    assert [(item["logs"], item["told"], item["untold"]) for item in outcome.run["files"]] == [
+        (["own_log"], {}, 0),
+        (["reporter"], {}, 0),
+    ]
 
 
 def test_only_some_enrichers_run(run: Run) -> None:
@@ -298,6 +380,10 @@ def test_run_json_tells_what_happened(run: Run, tmp_path: Path) -> None:
             "rejected": 1,
             "left_out": 0,
             "outputs": ["conn.ndjson"],
+            "logs": ["conn"],
+            "told": {},
+            "untold": 0,
+            "renamed": [],
             "problems": [],
         }
     ]

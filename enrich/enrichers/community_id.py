@@ -13,14 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from enrich.icmp import ANSWERS, ANSWERS6
 from enrich.model import Added, Enricher, Memo, Resources, Use, Work
 from enrich.sha1 import Words, digests
 
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
 _ICMP6 = 58
-# Type of an ICMP message and of the one that answers it; other types are one-way.
-_ANSWERS = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
-_ANSWERS6 = {128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 144: 145, 145: 144}
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", dtype=np.uint8)
 _PAIRS = np.stack([_BASE64.repeat(64), np.tile(_BASE64, 64)], axis=1).view(np.uint16).ravel()
 """The two base64 digits of each number of twelve bits, as one number of two bytes."""
@@ -124,7 +122,7 @@ def _hashes(width: int, number: Ports, orig: _Ends, resp: _Ends) -> list[Words]:
 def _answered(number: Ports, orig_port: Ports, resp_port: Ports) -> tuple[Bools, Ports]:
     """Which flows are ICMP messages that nothing answers; the responders' ports, those of ICMP the answer's type."""
     one_way = np.zeros(len(number), dtype=bool)
-    for protocol, answers in ((1, _ANSWERS), (_ICMP6, _ANSWERS6)):
+    for protocol, answers in ((1, ANSWERS), (_ICMP6, ANSWERS6)):
         icmp = number == protocol
         if icmp.any():
             answer = np.array([answers.get(kind, -1) for kind in range(256)])[np.minimum(orig_port, 255)]

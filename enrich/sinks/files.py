@@ -36,10 +36,11 @@ class Folder:
         self._inputs: set[Path] = set()
         self._open: list[OutFile] = []
         self._scratch: list[Path] = []
+        self._made = not root.exists()
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{root}: {error.strerror or error}") from error
+            raise OutputError.of(root, error) from error
 
     def keep(self, inputs: Iterable[Path]) -> None:
         """Remember files that must not be written over."""
@@ -65,12 +66,15 @@ class Folder:
         return path
 
     def discard(self) -> None:
-        """Remove what was not committed."""
+        """Remove what was not committed, and the directory if it was made for what never came."""
         for out in self._open:
             out.discard()
         for path in self._scratch:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+        if self._made:
+            with suppress(OSError):
+                self.root.rmdir()
 
     def _opened(self, path: Path, compress: str = "none") -> OutFile:
         if path.parent.resolve() / path.name in self._inputs:
@@ -91,7 +95,7 @@ class OutFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream: BinaryIO | None = self.part.open("wb", buffering=0)
         except OSError as error:
-            raise OutputError(f"{path}: {error.strerror or error}") from error
+            raise OutputError.of(path, error) from error
 
     def write(self, data: bytes) -> None:
         """Append bytes. Raises OutputError when the disk is full."""
@@ -118,7 +122,7 @@ class OutFile:
             self._stream.close()
             self.part.replace(self.path)
         except OSError as error:
-            raise OutputError(f"{self.path}: {error.strerror or error}") from error
+            raise OutputError.of(self.path, error) from error
         self._stream = None
 
     def discard(self) -> None:
@@ -136,7 +140,7 @@ class OutFile:
         try:
             write(self._stream)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise OutputError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
+            raise OutputError.of(self.path, error) from error
 
 
 def _write_all(data: bytes, stream: BinaryIO) -> None:

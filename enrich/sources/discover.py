@@ -42,11 +42,12 @@ class LogFile:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is not read, and why; ``wrong`` if the user has to know."""
+    """A file that is not read, and why; ``wrong`` if the user has to know, ``again`` if it is read already."""
 
     name: str
     reason: str
     wrong: bool
+    again: bool = False
 
 
 def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile | Skipped]:
@@ -55,18 +56,22 @@ def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile 
     One directory is mirrored as it is; several are mirrored each under its own name. Standard input is copied to
     ``spool`` first, because a run reads its input twice. Raises ConfigError for an input that is the output directory.
     """
-    wanted = list(dict.fromkeys(inputs))
-    folders = [text for text in wanted if text != STDIN and Path(text).is_dir()]
-    for text in folders:
-        if Path(text).resolve() == out.resolve():
-            raise ConfigError(f"{text}: cannot be the input and the output; name another directory with --out")
+    wanted = list(inputs)
+    folders = {_real(text): text for text in reversed(wanted) if text != STDIN and _is_folder(Path(text))}
+    if _real(out) in folders:
+        text = folders[_real(out)]
+        raise ConfigError(f"{text}: cannot be the input and the output; name another directory with --out")
     found = _Found()
+    been: set[str] = set()
     for text in wanted:
-        if text == STDIN:
+        place = STDIN if text == STDIN else _real(text)
+        if place in been and (place == STDIN or place in folders):
+            yield Skipped(shown(text), "named twice: read once", wrong=False, again=True)
+        elif text == STDIN:
             yield found.one(_spool(spool), "standard input", PurePosixPath("stdin"), named=True, stdin=True)
-        elif Path(text).is_dir():
-            base = PurePosixPath() if len(folders) == 1 else PurePosixPath(Path(text).resolve().name)
-            for path in _walk(Path(text), out.resolve(), set()):
+        elif place in folders:
+            base = PurePosixPath() if len(folders) == 1 else PurePosixPath(PurePosixPath(place).name)
+            for path in _walk(Path(text), Path(_real(out)), set()):
                 if isinstance(path, Skipped):
                     yield path
                 else:
@@ -74,6 +79,7 @@ def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile 
                     yield found.one(path, str(path), target, named=False)
         else:
             yield found.one(Path(text), text, PurePosixPath(Path(text).name), named=True)
+        been.add(place)
 
 
 def single(path: Path) -> LogFile:
@@ -86,7 +92,7 @@ def single(path: Path) -> LogFile:
 
 def _walk(folder: Path, out: Path, been: set[Path]) -> Iterator[Path | Skipped]:
     """The files of a tree. Links to directories are followed (Zeek's ``current`` is one), each directory once."""
-    real = folder.resolve()
+    real = Path(_real(folder))
     if real in been or real == out or out in real.parents:
         return
     been.add(real)
@@ -98,7 +104,7 @@ def _walk(folder: Path, out: Path, been: set[Path]) -> Iterator[Path | Skipped]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(entry, out, been)
         else:
             yield entry
@@ -113,6 +119,19 @@ def _spool(spool: Path) -> Path:
     except OSError as error:
         raise OutputError(f"{spool.parent}: standard input cannot be kept: {error.strerror or error}") from error
     return spool
+
+
+def _real(path: Path | str) -> str:
+    """A path without links; unlike pathlib's, no error for a name that is too long or links that go in circles."""
+    return os.path.realpath(path)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder; False also where nobody may look, or the name is too long: opening it says so."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def shown(path: Path | str) -> str:
@@ -136,9 +155,11 @@ class _Found:
             about = path.stat()
             if not stat.S_ISREG(about.st_mode):
                 return Skipped(name, "not a regular file; use - for standard input", wrong=named)
-            same = self.seen.setdefault((about.st_dev, about.st_ino), name)
-            if same != name:
-                return Skipped(name, f"the same file as {same}: read once", wrong=False)
+            same = self.seen.get((about.st_dev, about.st_ino))
+            if same is not None:
+                reason = "named twice: read once" if same == name else f"the same file as {same}: read once"
+                return Skipped(name, reason, wrong=False, again=True)
+            self.seen[about.st_dev, about.st_ino] = name
             first = head(path)
         except (OSError, SourceError) as error:
             cause = error if isinstance(error, OSError) else error.__cause__

@@ -13,18 +13,16 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from enrich.batch import Batch, Damage, Form, Item, Reject
+from enrich.icmp import ANSWERS, ANSWERS6
 from enrich.keyed import Keyed, hashes
+from enrich.logs import log_name
 from enrich.sources.eve_fields import COLUMNS, COMMON, LOGS, OWN
 from enrich.sources.json_lines import decode, objects, seconds
 from enrich.sources.lines import Chunk
-from enrich.sources.zeek_header import log_name
 from enrich.sources.zeek_tsv import Want
 
 # Reported in the direction of their flow; any other event goes by a packet, which may be the server's.
 _BY_FLOW = frozenset(("conn", "dns", "http", "ssl", "ftp", "smb", "smtp", "ssh", "tftp", "rfb", "dce_rpc"))
-# Zeek's ports of ICMP: the message's type and the type that answers it, or, where none does, its code.
-_ICMP = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
-_ICMP6 = {128: 129, 129: 128, 130: 131, 131: 130, 133: 134, 134: 133, 135: 136, 136: 135, 139: 140, 140: 139, 144: 145}
 
 
 class Directions:
@@ -112,8 +110,8 @@ def _mapped(frame: pl.DataFrame, log: str, directions: Directions, wanted: froze
 
 def _ends(frame: pl.DataFrame) -> pl.DataFrame:
     """The four ``id`` columns in the event's own direction."""
-    answer = pl.col("icmp_type").replace_strict(_ICMP, default=None, return_dtype=pl.Int64)
-    answer6 = pl.col("icmp_type").replace_strict(_ICMP6, default=None, return_dtype=pl.Int64)
+    answer = pl.col("icmp_type").replace_strict(ANSWERS, default=None, return_dtype=pl.Int64)
+    answer6 = pl.col("icmp_type").replace_strict(ANSWERS6, default=None, return_dtype=pl.Int64)
     back = pl.coalesce(pl.when(pl.col("proto") == "IPv6-ICMP").then(answer6).otherwise(answer), "icmp_code")
     return frame.select(
         pl.lit(_short(frame["src_ip"])).alias("id.orig_h"),

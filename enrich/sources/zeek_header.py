@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from enrich.batch import Dialect
+from enrich.logs import log_name
 from enrich.sources.zeek_types import unescape
 
 _WORDS = b"separator|set_separator|empty_field|unset_field|path|open|close|start|end|fields|types"
@@ -90,11 +91,6 @@ def _problem(dialect: Dialect) -> str | None:
         if getattr(dialect, name) in ("", "\n", "\r"):
             return f"the header's #{name} separates nothing"
     return None
-
-
-def log_name(path: str) -> str:
-    """A log's name from a header or a ``_path`` field, which an attacker may have written: only plain names pass."""
-    return path if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", path) else "unknown"
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ import polars as pl
 
 from enrich.batch import Batch, Damage, Form, Item, Reject
 from enrich.columns import Type
+from enrich.logs import Logs, log_name
 from enrich.sources.json_lines import decode, seconds
 from enrich.sources.lines import Chunk
-from enrich.sources.zeek_header import log_name
 from enrich.sources.zeek_tsv import Want
 from enrich.sources.zeek_types import field_type
 
@@ -18,11 +18,15 @@ PATH = "_path"
 _UNREAD = (pl.UInt16, pl.UInt64)
 
 
-def read(chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, union: frozenset[str]) -> Iterator[Item]:
+def read(
+    chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, union: frozenset[str], logs: Logs | None = None
+) -> Iterator[Item]:
     """Yield batches and rejects of a JSON log in their order; a chunk of several logs gives a batch a log.
 
-    ``log`` is its name where no ``_path`` says better; ``union`` names all columns that any log may be asked for.
+    ``log`` is its name where no ``_path`` says better; ``union`` names all columns that any log may be asked for. If
+    ``logs`` are given and none has that name, records without ``_path`` go by their fields.
     """
+    by_fields = logs if logs is not None and log not in logs.names else None
     for chunk in chunks:
         if isinstance(chunk, Reject):
             yield [chunk]
@@ -30,15 +34,17 @@ def read(chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, union:
         if isinstance(chunk, Damage):
             yield chunk
             continue
-        mixed = b'"_path"' in chunk.data
-        names = sorted(union if mixed else want(log) or frozenset())
-        types = {name: field_type(name) for name in names}
+        mixed = by_fields is not None or b'"_path"' in chunk.data
+        names = union if mixed else want(log) or frozenset()
+        if by_fields is not None:
+            names |= by_fields.fields
+        types = {name: field_type(name) for name in sorted(names)}
         schema: dict[str, Type] = {PATH: pl.String} | {name: _readable(type_) for name, type_ in types.items()}
         frame, raw, rejects = decode(chunk, schema)
         if rejects:
             yield rejects
         if frame.height:
-            yield list(_split(_normalised(frame, types), raw, log, want))
+            yield list(_split(_normalised(frame, types), raw, log, want, by_fields))
 
 
 def _readable(type_: Type) -> Type:
@@ -57,17 +63,26 @@ def _normalised(frame: pl.DataFrame, types: Mapping[str, Type]) -> pl.DataFrame:
     )
 
 
-def _split(frame: pl.DataFrame, raw: pl.Series, log: str, want: Want) -> Iterator[Batch]:
-    paths = frame[PATH].unique()
-    if paths.len() == 1:
-        path = paths[0]
-        yield _batch(frame, raw, None, log if path is None else log_name(path), want)
-        return
-    logs = pl.Series([log if path is None else log_name(path) for path in frame[PATH]])
+def _split(frame: pl.DataFrame, raw: pl.Series, log: str, want: Want, by_fields: Logs | None) -> Iterator[Batch]:
+    """A batch for each log. What a record says of itself goes before its fields, and these before the file's name."""
+    paths = frame[PATH]
+    given = {path: log_name(path) for path in paths.unique() if path is not None}
+    named = paths.replace_strict(given, default=None, return_dtype=pl.String)
+    found = by_fields.told(frame) if by_fields is not None else named.clear(frame.height)
+    logs = pl.select(pl.coalesce(named, found, pl.lit(log)).alias("log")).to_series()
+    told = named.is_null() & found.is_not_null()
+    untold = named.is_null() & found.is_null()
+    several = logs.unique().sort().to_list()
     rows = pl.int_range(frame.height, eager=True, dtype=pl.UInt32)
-    for name in sorted(logs.unique()):
+    for name in several:
         here = logs == name
-        yield _batch(frame.filter(here), raw.filter(here), rows.filter(here), name, want)
+        if len(several) == 1:
+            batch = _batch(frame, raw, None, name, want)
+        else:
+            batch = _batch(frame.filter(here), raw.filter(here), rows.filter(here), name, want)
+        if by_fields is not None:
+            batch.told, batch.untold = int((told & here).sum()), int((untold & here).sum())
+        yield batch
 
 
 def _batch(frame: pl.DataFrame, raw: pl.Series, rows: pl.Series | None, log: str, want: Want) -> Batch:

@@ -1,0 +1,98 @@
+"""Scope, country and autonomous system of addresses, with databases of the shipped flat kind and a site's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from enrich.enrichers.addresses import COUNTRY, ENRICHER, open_database
+from enrich.errors import ConfigError
+from enrich.tables import MAPPINGS, Tables
+
+
+def looked_up(*addresses: str | None, tables: Tables | None = None) -> list[dict[str, Any]]:
+    work = ENRICHER.prepare(tables or Tables())
+    return work(pl.DataFrame({"ip": pl.Series(addresses, dtype=pl.String)})).to_dicts()
+
+
+@pytest.mark.parametrize(
+    ("address", "scope"),
+    [
+        ("10.0.0.0", "private"),
+        ("10.255.255.255", "private"),
+        ("11.0.0.0", "public"),
+        ("172.15.255.255", "public"),
+        ("172.16.0.0", "private"),
+        ("172.31.255.255", "private"),
+        ("172.32.0.0", "public"),
+        ("192.168.1.1", "private"),
+        ("127.0.0.1", "loopback"),
+        ("169.254.1.1", "link_local"),
+        ("100.64.0.1", "cgnat"),
+        ("100.63.255.255", "public"),
+        ("100.128.0.0", "public"),
+        ("192.0.2.1", "documentation"),
+        ("198.51.100.1", "documentation"),
+        ("203.0.113.1", "documentation"),
+        ("224.0.0.1", "multicast"),
+        ("239.255.255.250", "multicast"),
+        ("255.255.255.255", "broadcast"),
+        ("240.0.0.1", "reserved"),
+        ("8.8.8.8", "public"),
+        ("::1", "loopback"),
+        ("fe80::1", "link_local"),
+        ("fd00::1", "private"),
+        ("ff02::fb", "multicast"),
+        ("2001:db8::1", "documentation"),
+        ("2606:4700:4700::1111", "public"),
+        ("not an address", None),
+        ("999.1.1.1", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_scope(address: str | None, scope: str | None) -> None:
+    assert looked_up(address)[0]["scope"] == scope
+
+
+def test_country_of_public_addresses_only() -> None:
+    rows = looked_up("8.8.8.8", "2001:4860:4860::8888", "193.0.6.139", "10.0.0.1", "192.0.2.1", None)
+    assert [row["country"] for row in rows] == ["US", "US", "NL", None, None, None]
+    assert {row["asn"] for row in rows} == {None}
+
+
+def test_a_site_s_own_database_is_asked_first_and_the_shipped_one_fills_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from enrich.enrichers import addresses
+
+    (tmp_path / "own.mmdb").touch()
+    real = open_database
+
+    def opened(path: Path) -> addresses.Lookup:
+        if path.name == "own.mmdb":
+            return lambda address: {"asn": 15169, "as_org": "Ours"} if address == "8.8.8.8" else {"country": "ZZ"}
+        return real(path)
+
+    monkeypatch.setattr(addresses, "open_database", opened)
+    tables = Tables({"databases": {"city": "own.mmdb"}}, tmp_path / "site.toml")
+    google, other = looked_up("8.8.8.8", "193.0.6.139", tables=tables)
+    assert google == {"scope": "public", "country": "US", "asn": 15169, "as_org": "Ours"}
+    assert other["country"] == "ZZ"
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mmdb"
+    bad.write_bytes(b"nothing of the kind")
+    with pytest.raises(ConfigError, match=r"bad\.mmdb: not a MaxMind-format database"):
+        open_database(bad)
+
+
+def test_the_shipped_database_gives_codes_of_two_letters() -> None:
+    look_up = open_database(MAPPINGS / COUNTRY)
+    assert look_up("8.8.8.8") == {"country": "US", "asn": None, "as_org": None}
+    with pytest.raises(ValueError, match="IP"):
+        look_up("nonsense")
