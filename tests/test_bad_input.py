@@ -673,9 +673,8 @@ def test_a_full_disk(tmp_path: Path, options: list[str]) -> None:
     assert "Traceback" not in done.stderr
     suffix = "parquet" if "parquet" in options else "log" if "native" in options else "ndjson"
     name = f"conn.{suffix}{'.gz' if 'gzip' in options else ''}"
-    assert (
-        done.stderr == f"zeek-enrich: {out / name}: File too large; make room there, or name another place with --out\n"
-    )
+    word = f"{out / name}: File too large; make room there, or name another place with --out"
+    assert done.stderr == f"zeek-enrich: {word}\n"
     assert [path.name for path in out.iterdir()] == ["run.json"]
     record = json.loads((out / "run.json").read_text())
     assert record["failed"] == word
