@@ -10,10 +10,16 @@ from typing import Any, TypeVar
 
 import click
 
-from enrich.errors import ConfigError, EnrichError, OutputError
+from enrich.errors import AbsentError, ConfigError, EnrichError, OutputError, TableError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-EXIT_USAGE, EXIT_NOTHING, EXIT_OUTPUT = 2, 3, 4
+EXIT_SOME, EXIT_USAGE, EXIT_NOTHING, EXIT_OUTPUT = 1, 2, 3, 4
+_STATUS = (
+    (AbsentError, EXIT_SOME),
+    (ConfigError, EXIT_USAGE),
+    (TableError, EXIT_USAGE),
+    (OutputError, EXIT_OUTPUT),
+)
 
 
 def _errors(command: Command) -> Command:
@@ -27,8 +33,9 @@ def _errors(command: Command) -> Command:
             from enrich.terminal import printable
 
             click.echo(f"zeek-enrich: {printable(str(error))}", err=True)
-            status = EXIT_OUTPUT if isinstance(error, OutputError) else EXIT_USAGE
-            raise SystemExit(status if isinstance(error, (ConfigError, OutputError)) else EXIT_NOTHING) from None
+            raise SystemExit(
+                next((status for kind, status in _STATUS if isinstance(error, kind)), EXIT_NOTHING)
+            ) from None
         except KeyboardInterrupt:
             click.echo("zeek-enrich: stopped; incomplete outputs were removed", err=True)
             raise SystemExit(130) from None
@@ -131,14 +138,14 @@ def lookup(what: tuple[str, ...], config: Path | None) -> None:
     """
     import json
 
+    from enrich import configuration
     from enrich.lookups import KINDS, look_up
-    from enrich.tables import Tables
     from enrich.terminal import record
 
     kind, *rest = what
     if kind not in KINDS or len(rest) != (2 if kind == "banner" else 1):
         raise click.UsageError(f"expected one of {', '.join(KINDS)} and a value; for banner also its service")
-    tables = Tables.load(config)
+    tables = configuration.load(config)
     value = rest[-1]
     if value != "-":
         record(next(iter(look_up(kind, rest[:-1], [value], tables))))
@@ -169,19 +176,24 @@ def enrichers() -> None:
 @_errors
 def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> None:
     """Validate mapping tables and run their embedded examples: all, or those named, e.g. sites banners/ssh.toml."""
+    from enrich import configuration
     from enrich.checks import check_tables
-    from enrich.tables import Tables
     from enrich.terminal import list_checks
 
-    results = check_tables(Tables.load(config), tables, recog)
+    results = check_tables(configuration.load(config), tables, recog)
     raise SystemExit(list_checks(results))
 
 
 @main.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
 @click.argument("uid")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The site's own tables; without it those that the run used.",
+)
 @_errors
-def explain(directory: Path, uid: str) -> None:
+def explain(directory: Path, uid: str, config: Path | None) -> None:
     """Show every piece of evidence behind one verdict: DIR is a run's output, UID the flow's uid (or flow_id).
 
     \b
@@ -191,7 +203,7 @@ def explain(directory: Path, uid: str) -> None:
     from enrich.explain import find
     from enrich.terminal import explanation
 
-    explanation(find(directory, uid))
+    explanation(find(directory, uid, config))
 
 
 @main.command()
@@ -264,10 +276,9 @@ def export(target: str, out: Path, categories: tuple[str, ...], config: Path | N
       zeek-enrich export zeek --out /usr/local/zeek/share/zeek-enrich
       zeek-enrich export suricata --out /etc/suricata/rules --category torrent_tracker --category crypto_mining
     """
-    from enrich import exports
-    from enrich.tables import Tables
+    from enrich import configuration, exports
 
-    chosen = exports.sites_of(Tables.load(config), categories)
+    chosen = exports.sites_of(configuration.load(config), categories)
     for path in exports.write(target, chosen, out):
         click.echo(path)
     click.echo(f"{len(chosen):,} sites", err=True)
@@ -309,13 +320,13 @@ def reconcile(
     """
     import json
 
+    from enrich import configuration
     from enrich.observed import services as seen_in
     from enrich.reconcile import Inventory, compare
-    from enrich.tables import Tables
 
     if not (services or listening or scan):
         raise click.UsageError("name what to compare with: --services, --listening or --scan")
-    tables, inventory = Tables.load(config), Inventory()
+    tables, inventory = configuration.load(config), Inventory()
     for name in services:
         inventory.add_services(Path(name))
     for name in listening:

@@ -74,9 +74,6 @@ def load(resources: Resources) -> list[tuple[str, list[Rule]]]:
     Raises ConfigError for a wrong setting and TableError, naming file and line, for a wrong list.
     """
     settings = resources.settings(SECTION)
-    unknown = sorted(set(settings) - {"directory", "lists"})
-    if unknown:
-        raise ConfigError(f"{SECTION}.{unknown[0]}: no such setting; there are: directory, lists")
     directory = resources.setting_path(SECTION, "directory")
     if directory is None:
         return []

@@ -5,9 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Advice for a word that is unknown: the nearest known one, and all there are."""
+    every = sorted(known)
+    near = get_close_matches(word, every, n=1, cutoff=0.5)
+    return f"{f'do you mean {near[0]}? ' if near else ''}there are: {', '.join(every)}"
 
 
 class EnrichError(Exception):
@@ -24,6 +33,10 @@ class ConfigError(EnrichError):
 
 class SourceError(EnrichError):
     """An input cannot be read at all (absent, unreadable, not a log); names the path."""
+
+
+class AbsentError(EnrichError):
+    """What is asked for is not in a run's output."""
 
 
 class OutputError(EnrichError):

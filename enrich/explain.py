@@ -1,45 +1,47 @@
-"""Finding one flow in a run's output, with the evidence behind its verdict."""
+"""One flow of a run's output, with the evidence behind its verdict."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import polars as pl
-import zstandard
-
-from enrich.errors import SourceError
+from enrich import configuration, logs
+from enrich.errors import AbsentError
+from enrich.records import run_record
 from enrich.tables import Tables
 from enrich.verdict import TABLE, strength
+from enrich.written import CONN, connections
 
-SHOWN = (
-    "ts", "uid", "proto", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "service", "conn_state", "resp.name",
-    "resp.name_source", "site.category", "site.product", "app.protocol", "app.name", "app.category", "app.confidence",
-    "app.asserted", "app.contradiction", "behavior.class",
+SAID = ("ts", "uid", "proto", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "service", "conn_state")
+"""What is shown of the input's own fields."""
+ADDED = (
+    "resp.name", "resp.name_source", "site.category", "site.product", "app.protocol", "app.name", "app.category",
+    "app.confidence", "app.asserted", "app.contradiction", "behavior.class",
 )  # fmt: skip
+"""What is shown of what the run added."""
 
 
-def find(directory: Path, uid: str) -> dict[str, Any]:
-    """The flow with this uid, and its evidence with strengths. Raises SourceError if the output holds no such flow."""
-    for path in sorted(directory.rglob("*")):
-        found = next((row for row in _records(path, uid) if _is_flow(row, uid)), None)
-        if found is not None:
-            return {
-                "flow": {name: found.get(name) for name in SHOWN},
-                "evidence": explained(found.get("app.evidence") or []),
-            }
-    raise SourceError(
-        f"{directory}: no flow with uid {uid!r}; is it the output of a run, and does it hold conn records?"
-    )
+def find(directory: Path, uid: str, config: Path | None = None) -> dict[str, Any]:
+    """The flow with this uid, its evidence with strengths, and a note if there is something to know of these.
+
+    The strengths are those of ``config``, else of the site's configuration that the run used. Raises SourceError where
+    ``directory`` is no run's output, AbsentError if it holds no such flow.
+    """
+    tables, note = configuration.load(config), None
+    run = run_record(directory)
+    if config is None and run["config"] is not None:
+        tables, note = _recorded(Path(run["config"]))
+    for fields, added in connections(directory, run, uid, logs.load(tables)):
+        flow = {name: fields.get(name) for name in SAID} | {name: added.get(name) for name in ADDED}
+        return {"flow": flow, "evidence": explained(added.get("app.evidence") or (), tables), "note": note}
+    if not any(CONN in file["logs"] and file["outputs"] for file in run["files"]):
+        raise AbsentError(f"{directory}: holds no connections: the run read no conn log, or --logs left it out")
+    raise AbsentError(f"{directory}: no connection has the uid (or flow_id) {uid!r}")
 
 
-def explained(evidence: list[str]) -> list[dict[str, Any]]:
+def explained(evidence: Iterable[str], tables: Tables) -> list[dict[str, Any]]:
     """Each piece of evidence taken apart, with its strength and what its source means."""
-    tables = Tables()
     meanings = tables.toml(TABLE)["meaning"]
     rows = []
     for item in evidence:
@@ -50,39 +52,9 @@ def explained(evidence: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _is_flow(row: dict[str, Any], uid: str) -> bool:
-    return uid in (str(row.get("uid")), str(row.get("flow_id"))) and ("app.evidence" in row or "resp.scope" in row)
-
-
-def _records(path: Path, uid: str) -> Iterator[dict[str, Any]]:
-    names = path.name.split(".")
-    if path.name.startswith(".") or not path.is_file() or not {"conn", "eve", "stdin"} & {*names}:
-        return
-    if names[-1] == "parquet":
-        scan = pl.scan_parquet(path)
-        if "uid" in scan.collect_schema():
-            yield from scan.filter(pl.col("uid").cast(pl.String) == uid).head(1).collect().to_dicts()
-        return
-    needle = uid.encode()
-    header: list[str] = []
-    with _open(path) as stream:
-        for line in stream:
-            if line.startswith(b"#fields"):
-                header = line.decode().rstrip("\n").split("\t")[1:]
-            if needle not in line:
-                continue
-            if line.startswith(b"{"):
-                row = json.loads(line)
-                yield {**row, **row.get("enrich", {})} if isinstance(row.get("enrich"), dict) else row
-            elif header:
-                values = line.decode("utf-8", "replace").rstrip("\n").split("\t")
-                cells = {name: value for name, value in zip(header, values, strict=False) if value != "-"}
-                yield cells | {"app.evidence": cells.get("app.evidence", "").split(",")}
-
-
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return io.BufferedReader(gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        return io.BufferedReader(zstandard.open(path, "rb"))
-    return path.open("rb")
+def _recorded(config: Path) -> tuple[Tables, str | None]:
+    """The tables of a run's own configuration; the shipped ones, with a note, if it is gone."""
+    if config.is_file():
+        return configuration.load(config), None
+    note = f"the configuration of the run, {config}, is gone: the strengths are the shipped ones (or name --config)"
+    return Tables(), note

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from enrich import logs, survey
+from enrich import configuration, logs, survey
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.columns import Type
 from enrich.engine import Engine
@@ -92,7 +92,7 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)
 def _tables(config: Path | None) -> Tables:
-    return Tables.load(config)
+    return configuration.load(config)
 
 
 # ---- frames to batches

@@ -89,6 +89,8 @@ class Enricher:
     uses: tuple[Use, ...]
     prepare: Callable[[Resources], Work]
     tables: tuple[str, ...] = ()
+    settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Sections of the site's configuration that it alone reads, and their keys."""
     narrow: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     """Blanks in the key columns, whole columns at a time, what the work will not look at: fewer distinct keys."""
     distinct: bool = True

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from enrich import logs, registry, survey
+from enrich import configuration, logs, registry, survey
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.engine import Engine
 from enrich.errors import ConfigError, OutputError, SourceError
@@ -78,7 +78,7 @@ class Run:
     def __init__(self, options: Options, progress: Progress | None = None, tables: Tables | None = None) -> None:
         self.options = options
         self.progress = progress or Progress()
-        self.tables = tables or Tables.load(options.config)
+        self.tables = tables or configuration.load(options.config)
         self.engine = Engine(self.tables, options.only)
         self.shape = SHAPES[options.format]() if options.format in SHAPES else None
         self.directions = eve.Directions()

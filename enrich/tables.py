@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from enrich.errors import ConfigError, EnrichError, TableError
+from enrich.errors import ConfigError, EnrichError, TableError, meant
 
 T = TypeVar("T")
 _HERE = Path(__file__).resolve().parent
@@ -32,6 +32,15 @@ _KEYS = {
     "ports/care.csv": ("port", "transport", "group", "note"),
 }
 """Columns that no row of a site's own table may leave empty."""
+
+
+LAID_OVER = (
+    *("addresses/special.csv", "applications", "banners", "behavior.toml", "evidence.toml", "findings.toml"),
+    *("inferences.csv", "inventory.toml", "logs.csv", "networks", "payload", "ports/care.csv", "ports/iana.csv"),
+    *("ports/in_use.csv", "refinements.csv", "sites", "sizes.csv", "systems.toml", "user_agents"),
+    *("user_agents/families.csv", "user_agents/limits.csv", "user_agents/releases.csv", "user_agents/systems.csv"),
+)
+"""Tables, and folders of tables as one, that a site may lay its own over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +76,8 @@ class Tables:
             if not isinstance(value, dict):
                 raise ConfigError(f"{config}: {section}: expected a section such as [tables]")
         for name in settings.get("tables", {}):
-            if not (MAPPINGS / name).exists():
-                known = ", ".join(sorted(path.name + "/" * path.is_dir() for path in MAPPINGS.iterdir()))
-                raise ConfigError(f"{config}: tables.{name}: there is no such table to lay over; in mappings/: {known}")
+            if name not in LAID_OVER:
+                raise ConfigError(f"{config}: tables.{name}: no such table to lay over; {meant(name, LAID_OVER)}")
         return cls(config=settings, config_path=config)
 
     def settings(self, section: str) -> Mapping[str, Any]:

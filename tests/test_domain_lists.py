@@ -193,7 +193,6 @@ def test_hidden_files_and_folders_are_no_lists(site: Site, tmp_path: Path) -> No
     [
         ({"lists": ["nothing"]}, "no list is called 'nothing'"),
         ({"lists": "acme"}, "expected a list of names"),
-        ({"fields": 1}, "domain_lists.fields: no such setting"),
         ({"directory": "gone"}, "no such file or folder: gone"),
         ({"directory": "lists/acme"}, "not a folder"),
     ],

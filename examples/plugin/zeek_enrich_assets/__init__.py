@@ -68,4 +68,5 @@ ENRICHER = Enricher(
     adds=ADDS,
     uses=(Use(logs=("conn",), columns=("id.resp_h",), prefix="asset."),),
     prepare=prepare,
+    settings={"assets": ("file",)},
 )
