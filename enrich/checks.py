@@ -13,7 +13,7 @@ from enrich.banners.knowledge import Knowledge
 from enrich.enrichers import sites
 from enrich.enrichers.banners import FOLDER as BANNERS
 from enrich.enrichers.ports import CARE
-from enrich.errors import TableError
+from enrich.errors import ConfigError, TableError, meant
 from enrich.inferences import Inferences
 from enrich.logs import Logs
 from enrich.names import host_name
@@ -34,12 +34,18 @@ class Result:
 
 
 def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None = None) -> Iterator[Result]:
-    """Check the tables whose name begins with one of ``names`` (all, if none), then the site's own."""
+    """Check the tables whose name begins with one of ``names`` (all, if none), then the site's own.
+
+    Raises ConfigError for a name that no table's begins with, before anything is checked.
+    """
     known = sorted({*_shipped(tables)})
-    chosen = [name for name in known if not names or any(name.startswith(wanted) for wanted in names)]
     for wanted in names:
         if not any(name.startswith(wanted) for name in known):
-            yield Result(wanted, problem=f"no such table; there are: {', '.join(known)}")
+            folders = sorted({name.partition("/")[0] + "/" for name in known if "/" in name})
+            near = meant(wanted, [*known, *folders]).partition("there are: ")[0]
+            top = [*folders, *(name for name in known if "/" not in name)]
+            raise ConfigError(f"check: no table is called {wanted!r}; {near}there are: {', '.join(top)}")
+    chosen = [name for name in known if not names or any(name.startswith(wanted) for wanted in names)]
     for name in chosen:
         yield _checked(name, tables.path(name), name, tables)
     for name in tables.settings("tables") if not names else ():

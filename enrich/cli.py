@@ -127,6 +127,9 @@ def _split(text: str | None) -> tuple[str, ...]:
 def lookup(what: tuple[str, ...], config: Path | None) -> None:
     """Look one thing up in the tables. With - for VALUE: one value a line in, one JSON object a line out.
 
+    What the tables do not know has no values. A malformed VALUE is wrong usage; on standard input it gets an object
+    with its error, and the exit status is 1 in the end.
+
     \b
     Examples:
       zeek-enrich lookup port 22/tcp
@@ -140,21 +143,27 @@ def lookup(what: tuple[str, ...], config: Path | None) -> None:
 
     from enrich import configuration
     from enrich.lookups import KINDS, look_up
-    from enrich.terminal import record
+    from enrich.terminal import printable, record
 
     kind, *rest = what
     if kind not in KINDS or len(rest) != (2 if kind == "banner" else 1):
-        raise click.UsageError(f"expected one of {', '.join(KINDS)} and a value; for banner also its service")
+        forms = [f"{name} SERVICE VALUE" if name == "banner" else f"{name} VALUE" for name in KINDS]
+        raise click.UsageError(f"{' '.join(what)}: expected {', '.join(forms[:-1])} or {forms[-1]}")
     tables = configuration.load(config)
     value = rest[-1]
     if value != "-":
-        record(next(iter(look_up(kind, rest[:-1], [value], tables))))
+        found = next(look_up(kind, rest[:-1], [value], tables))
+        if "error" in found:
+            raise click.UsageError(f"{kind} {printable(value)!r}: {found['error']}")
+        record(found)
         return
-    stream = sys.stdin.buffer
+    stream, wrong = sys.stdin.buffer, False
     while lines := stream.readlines(1 << 20):
         values = [line.rstrip(b"\r\n").decode("utf-8", "backslashreplace") for line in lines]
         for found in look_up(kind, rest[:-1], values, tables):
+            wrong |= "error" in found
             click.echo(json.dumps(found, ensure_ascii=True))
+    raise SystemExit(EXIT_SOME if wrong else 0)
 
 
 @main.command()

@@ -130,7 +130,13 @@ def test_a_mistake_in_a_site_s_own_table_is_found(tmp_path: Path, name: str, own
     assert done.exit_code in (0, 2, 3)
 
 
-def test_the_command_says_what_is_no_table() -> None:
-    done = CliRunner().invoke(main, ["check", "nonsense"])
-    assert done.exit_code == 1
-    assert "no such table" in done.output
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("nosuch", ""), ("site/", "do you mean sites/? "), ("banner/ssh.toml", "do you mean banners/ssh.toml? ")],
+)
+def test_a_table_that_is_not_there_is_wrong_usage_and_nothing_is_checked(name: str, near: str) -> None:
+    done = CliRunner().invoke(main, ["check", "sites/time.csv", name])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert f"no table is called {name!r}; {near}there are: addresses/, applications/, banners/, " in done.stderr
+    assert "sites/, user_agents/, behavior.toml, " in done.stderr
