@@ -143,7 +143,7 @@ class Distinct:
         """Look at the rows of a batch."""
         if frame.height:
             values = frame.select(*self.keys, self.of).unique()
-            self._parts.add(self._merge(values.with_columns(pl.col(self.of).hash(seed=11).alias("_hash"))))
+            self._parts.add(values.with_columns(pl.col(self.of).hash(seed=11).alias("_hash")))
 
     def values(self) -> pl.DataFrame | None:
         """The sample: keys and values, at most ``size`` of each group."""
@@ -162,7 +162,8 @@ class Distinct:
         return frame.group_by(self.keys).agg(distinct.alias("distinct"))
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        return _few(_head(parts.unique().sort("_hash"), self.keys, self.size), self.keys, self.most)
+        smallest = _head(parts.unique([*self.keys, "_hash"]).sort("_hash"), self.keys, self.size)
+        return _few(smallest, self.keys, self.most)
 
 
 class Spans:
@@ -192,6 +193,8 @@ class Spans:
 
 def _head(ordered: pl.DataFrame, keys: Sequence[str], size: int) -> pl.DataFrame:
     """The first rows of each group of an ordered frame, in that order."""
+    if ordered.height <= size:
+        return ordered
     return ordered.filter(pl.int_range(pl.len()).over(keys) < size)
 
 

@@ -236,7 +236,7 @@ class TestShown:
             site.web(CLIENT, "update.eset.com", at, OUTSIDE, CHROME)
         out = str(run(site.write()).out)
         every = self.show("hosts", out)
-        assert CLIENT in every and "Windows 10" in every and "1 servers outside" in every
+        assert CLIENT in every and "Windows 10" in every and "1 server outside" in every
         assert OUTSIDE in self.show("hosts", out, "--all")
         one = self.show("hosts", out, CLIENT)
         assert "antivirus" in one and "Chrome" in one

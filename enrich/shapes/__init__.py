@@ -18,8 +18,8 @@ from enrich.model import Added
 Encoded = Callable[[], Iterator[pl.Series]]
 """The records as one line each, without line ends, in pieces."""
 Texts = list[pl.Series]
-_PIECE = 16_384
-"""So many records become text at a time, in memory that the processor's cache still holds for the next."""
+_PIECE = 2_048
+"""So many records become text at a time: little enough to be written while the processor's cache still holds it."""
 
 
 @dataclass(slots=True)
