@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from enrich.banners.knowledge import Knowledge
+from enrich.banners.guess import guess
+from enrich.banners.knowledge import Knowledge, debian_release
 from enrich.banners.tokens import parse_tokens
 from enrich.fingerprints import Pattern
 
 LONGEST = 2048  # characters of a banner that are looked at: more than any greeting's identification needs
 
-_LONGEST_NAME = 40  # characters of a bare word that can still be the name of software
 _ESCAPES = (("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t"), ("\\x0d", "\r"), ("\\x0a", "\n"), ("\\x09", "\t"))
 _REPLY_CODES = {"smtp": ("220", "554", "421"), "ftp": ("220", "120", "530", "421"), "nntp": ("200", "201", "502")}
 _HEADERS = ("server:", "x-powered-by:", "user-agent:")
@@ -130,7 +130,8 @@ class _Reading:
         if system is not None:
             fields["os"] = system[0]
             release = _SYSTEM_VERSION.groups(encoded[system[1] :])
-            if release is not None:
+            packaged = encoded[system[1] :].startswith(b"-") and system[0].casefold() in _PACKAGERS
+            if release is not None and not packaged:
                 fields["os_version"] = release[0]
 
 
@@ -150,13 +151,9 @@ _UNKNOWN_NAME = Pattern(
     r"(?:^|[\s(\[])([A-Z][\w+&'-]*(?:[ .][A-Z][\w+&'-]*){0,3})"
     r"(?:[/_]v?| v| |,? [Vv]ers?(?:ion)?[:.]? ?|[ -]\(?[Vv]ers?(?:ion)?[:.]? ?)(\d+(?:\.\w+)+(?:-\w+)*)(?:[\s;,)\]]|$)"
 )
-_SYSTEM_VERSION = Pattern(r"(?i)^(?: (?:release|version|server))?[/ _-]v?(\d+(?:\.\w+)*)(?:[\s;,:)\]+]|$)")
-_GENERIC_WORDS = (
-    "esmtp smtp ftp imap imap4 imap4rev1 pop pop3 nntp server service ready mail mta version daemon welcome to the "
-    "release sp build kernel linux internet network file transfer at on and news gateway sftp secure system host "
-    "usenet"
+_SYSTEM_VERSION = Pattern(
+    r"(?i)^(?: (?:release|version|server))?[/ _-]v?(\d+(?:\.\w+)*)(?:-RELEASE\S*)?(?:[\s;,:)\]+]|$)"
 )
-_GENERIC = frozenset(_GENERIC_WORDS.split())
 
 
 def _greeting(reading: _Reading) -> dict[str, str]:
@@ -181,9 +178,7 @@ def _greeting(reading: _Reading) -> dict[str, str]:
     elif "product" not in reading.known:
         unknown = _UNKNOWN_NAME.groups(encoded)
         if unknown is not None:
-            name = " ".join(word for word in unknown[0].split() if word.casefold() not in _GENERIC)
-            if len(name) > 2:
-                fields["product"], fields["version"] = name, unknown[1]
+            fields |= guess(unknown[0], unknown[1], knowledge)
     reading.find_system(encoded, fields)
     return fields
 
@@ -222,6 +217,7 @@ def _is_domain(word: str) -> bool:
 _SSH_SOFTWARE = Pattern(r"^([A-Za-z][\w.+ -]*?)[_/ -]+[vVrR]?(\d[^\s,]*)")
 _SSH_LEADING_VERSION = Pattern(r"^v?(\d[\d.]*\w*)[_ ]+(?:\w+:? )*?([A-Za-z].*)$")
 _DISTRIBUTIONS = ("Debian", "Ubuntu", "Raspbian")
+_PACKAGERS = frozenset(("debian", "ubuntu", "raspbian", "fedora"))  # a number behind their name and `-` is a revision
 
 
 def _ssh(reading: _Reading) -> dict[str, str]:
@@ -234,20 +230,10 @@ def _ssh(reading: _Reading) -> dict[str, str]:
             package = comment[len(distribution) :].lstrip("-_ ").partition(" ")[0]
             fields["os"] = "Ubuntu" if "ubuntu" in package.casefold() else distribution
             fields["package"] = package
-            release = debian_release(package)
-            if release and fields["os"] != "Ubuntu":
-                fields["os_version"] = release
             return fields
     if comment or not reading.named:
         reading.find_system(encoded, fields)
     return fields
-
-
-def debian_release(package: str) -> str:
-    """The release in the revision of a Debian package (`2+deb12u3` is Debian 12), or ""."""
-    before, mark, after = package.rpartition("deb")
-    number, updated, _ = after.partition("u")
-    return number if mark and before[-1:] in ("+", "~") and updated and number.isdecimal() else ""
 
 
 def _ssh_software(text: str, encoded: bytes, knowledge: Knowledge) -> dict[str, str]:
@@ -258,12 +244,10 @@ def _ssh_software(text: str, encoded: bytes, knowledge: Knowledge) -> dict[str, 
         version = leading[0] if leading is not None else version
         return {"product": found[0], "version": version} if version else {"product": found[0]}
     if (named := _SSH_SOFTWARE.groups(encoded)) is not None:
-        return {"product": named[0].strip(" _-"), "version": named[1]}
+        return guess(named[0].strip(" _-"), named[1], knowledge)
     if (leading := _SSH_LEADING_VERSION.groups(encoded)) is not None:
-        return {"product": leading[1].strip(), "version": leading[0]}
-    if text.replace("_", "").replace("-", "").isalnum() and not text[0].isdigit() and len(text) <= _LONGEST_NAME:
-        return {"product": text}
-    return {}
+        return guess(leading[1].strip(), leading[0], knowledge)
+    return guess(text, "", knowledge)
 
 
 # -- MySQL ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 Small CSV tables in the banners directory; names compare after folding case, spaces and punctuation:
 
+    vendors.csv          makers that put their name in front of a product's
     products.csv         product, vendor, names seen in banners, services, CPE, the only system it runs on
     systems.csv          system, its vendor and product ("Linux" for a distribution), names seen in banners
     releases.csv         product + version (+ package revision) as a system packages it -> its release
@@ -21,10 +22,12 @@ from typing import TypeVar
 
 import re2
 
+from enrich.banners.words import is_generic
 from enrich.errors import TableError
 from enrich.fingerprints import Pattern, table_name
 
 T = TypeVar("T")
+_MOST_VENDOR = 30  # characters of a maker's name
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 Fields = dict[str, str]
 
@@ -79,6 +82,7 @@ class Knowledge:
         self._products: dict[str, Product] = {}
         self._pairs: dict[tuple[str, str], Product] = {}
         self._systems: dict[str, System] = {}
+        self._vendors: dict[str, str] = {}
         self._names: dict[str, list[str]] = {}
         self._finders: dict[str, NameFinder] = {}
         self._releases: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
@@ -87,6 +91,7 @@ class Knowledge:
         self._exchange: dict[str, str] = {}
         self._load_systems(directory / "systems.csv")
         self._load_products(directory / "products.csv")
+        self._load_vendors(directory / "vendors.csv")
         self._load_releases(directory)
 
     def _load_systems(self, path: Path) -> None:
@@ -114,8 +119,17 @@ class Knowledge:
                     raise TableError(f"{where}: {name!r} already names {self._products[fold(name)].name}")
                 for service in row["services"].split():
                     self._names.setdefault(service, []).append(name)
-        for product in listed:  # a product goes by its own name where no other claims that
-            self._products.setdefault(fold(product.name), product)
+        for product in listed:  # a product goes by its own name where no other claims that, and that says something
+            if not is_generic(product.name):
+                self._products.setdefault(fold(product.name), product)
+
+    def _load_vendors(self, path: Path) -> None:
+        """Names of makers, folded. One that is a product's name too (nginx) is no word in front of another product."""
+        for _, row in _rows(path, ("vendor", "names")):
+            self._vendors.update((fold(name), row["vendor"]) for name in (row["vendor"], *_split(row["names"])))
+        for vendor in (*(p.vendor for p in self._pairs.values()), *(s.vendor for s in self._systems.values())):
+            if vendor and fold(vendor) not in self._products and fold(vendor) not in self._systems:
+                self._vendors.setdefault(fold(vendor), vendor)
 
     def _load_releases(self, directory: Path) -> None:
         for where, row in _rows(directory / "releases.csv", ("product", "version", "package", "os", "os_version")):
@@ -148,6 +162,15 @@ class Knowledge:
         if vendor:
             return self._pairs.get((fold(vendor), fold(name)))
         return self._products.get(fold(name))
+
+    def split_vendor(self, name: str) -> tuple[str, str]:
+        """The maker that a name begins with and the rest of it; ("", name) where it begins with none."""
+        ends = [i for i, c in enumerate(name[:_MOST_VENDOR]) if c in " -_"][:3]
+        for end in (len(name), *reversed(ends)):
+            vendor = self._vendors.get(fold(name[:end])) if end <= _MOST_VENDOR else None
+            if vendor is not None:
+                return vendor, name[end + 1 :]
+        return "", name
 
     def system(self, name: str) -> System | None:
         """The system that goes by `name`."""
@@ -206,11 +229,22 @@ class Knowledge:
                 fields["os_version"] = release[1]
 
     def _package_release(self, fields: Fields, product: Product, system: System, package: str) -> None:
+        release = debian_release(package) if system.vendor in ("Debian", "Raspbian") else ""
+        if release:
+            fields["os_version"] = release
+            return
         key = (fold(product.name), fields.get("version", "").casefold(), fold(system.name))
         for prefix, release in self._releases.get(key, ()):
             if package.startswith(prefix):
                 fields["os_version"] = release
                 return
+
+
+def debian_release(package: str) -> str:
+    """The release in the revision of a Debian package (`2+deb12u3` is Debian 12), or ""."""
+    before, mark, after = package.rpartition("deb")
+    number, updated, _ = after.partition("u")
+    return number if mark and before[-1:] in ("+", "~") and updated and number.isdecimal() else ""
 
 
 def cpe(name: str, version: str) -> str:

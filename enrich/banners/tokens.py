@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enrich.banners.knowledge import Knowledge
+from enrich.banners.guess import guess
+from enrich.banners.knowledge import Fields, Knowledge
+from enrich.banners.words import COMPONENTS
 
 _MOST_TOKENS = 16
 _MOST_NAME = 60  # characters of a name that is still a name
@@ -75,26 +77,35 @@ def _is_version(word: str) -> bool:
     return word[:1].isdigit() or (word[:1] in ("v", "V") and word[1:2].isdigit())
 
 
-def parse_tokens(text: str, knowledge: Knowledge, service: str) -> dict[str, str]:
+def parse_tokens(text: str, knowledge: Knowledge, service: str) -> Fields:
     """Product and version of a header: the first known product, else the first token that can be one."""
     candidates = tokens(text)
     upnp = next((i for i, token in enumerate(candidates) if token.name.casefold().endswith("upnp")), None)
     if upnp is not None:
         candidates = candidates[upnp + 1 :]
-    for token in candidates:
+    for number, token in enumerate(candidates):
         if knowledge.product(token.name) is not None:
-            return _fields(token)
+            if token.name.casefold() not in COMPONENTS:
+                return _fields(token)
+            before = (_guessed(other, knowledge) for other in candidates[:number] if other.version)
+            return next((fields for fields in before if "product" in fields), _fields(token))
+        first = knowledge.product(token.name.partition(" ")[0]) if " " in token.name else None
+        if first is not None and len(first.name) > 3 and not number:
+            return {"product": first.name}
     found = knowledge.finder(service).find(text.encode("utf-8", "replace"))
     if found is not None:
         known = next((token for token in candidates if found[0].casefold() in token.name.casefold()), None)
         return {"product": found[0]} | ({"version": known.version} if known is not None and known.version else {})
-    for token in candidates:
-        if token.name.casefold() not in _PROTOCOLS and _is_name(token.name) and knowledge.system(token.name) is None:
-            return _fields(token)
-    return {}
+    return next(filter(None, (_guessed(token, knowledge) for token in candidates)), {})
 
 
-def _fields(token: Token) -> dict[str, str]:
+def _guessed(token: Token, knowledge: Knowledge) -> Fields:
+    if token.name.casefold() in _PROTOCOLS or not _is_name(token.name) or knowledge.system(token.name) is not None:
+        return {}
+    return guess(token.name, token.version, knowledge)
+
+
+def _fields(token: Token) -> Fields:
     return {"product": token.name, "version": token.version} if token.version else {"product": token.name}
 
 

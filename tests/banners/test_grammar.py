@@ -73,7 +73,8 @@ def test_tokens_are_few_and_short() -> None:
     ("service", "text", "expected"),
     [
         ("smtp", "mx.example.com ESMTP Postfix", {"hostname": "mx.example.com", "product": "Postfix"}),
-        ("smtp", "mx ESMTP (Unheard Of 1.2.3) ready", {"hostname": "mx", "product": "Unheard Of", "version": "1.2.3"}),
+        ("smtp", "mx ESMTP (Unheard 1.2.3) ready", {"hostname": "mx", "product": "Unheard", "version": "1.2.3"}),
+        ("smtp", "mx ESMTP (Unheard Of 1.2.3) ready", {"hostname": "mx"}),
         ("smtp", "Postfix ESMTP ready", {"product": "Postfix"}),
         ("ftp", "Unheard FTP Server 4.5.6 ready", {"product": "Unheard", "version": "4.5.6"}),
         ("ftp", "Unheard v4.5.6 ready", {"product": "Unheard", "version": "4.5.6"}),
