@@ -54,15 +54,29 @@ def _strings(values: pl.Series, dialect: Dialect, marks: frozenset[str]) -> pl.S
 def _lists(
     values: pl.Series, inner: str, dialect: Dialect, marks: frozenset[str]
 ) -> tuple[pl.Series, pl.Series | None]:
-    """Sets and vectors, each a list: split once for the whole column, typed as one column, grouped again."""
+    """Sets and vectors, each a list, and which cells hold an element that is not of the type."""
     empty = (values == dialect.empty_field).fill_null(False)
-    cells = pl.DataFrame({"cell": values.set(empty, None).str.split(dialect.set_separator)}).with_row_index("row")
-    flat = cells.filter(pl.col("cell").is_not_null()).explode("cell", empty_as_null=False)
-    elements, wrong = _scalars(flat["cell"].replace(dialect.unset_field, None), inner, dialect, marks)
-    grouped = flat.select("row").with_columns(value=elements).group_by("row", maintain_order=True).agg("value")
-    lists = cells.select("row").join(grouped, on="row", how="left", maintain_order="left")["value"]
+    cells = values.set(empty, None)
+    several = cells.str.contains(dialect.set_separator, literal=True).any()
+    lists, wrong = (_split if several else _alone)(cells, inner, dialect, marks)
     if empty.any():
         none = pl.Series([[]], dtype=lists.dtype).new_from_index(0, values.len())
         lists = none.zip_with(empty, lists)
-    rows = None if wrong is None else cells["row"].is_in(flat["row"].filter(wrong).implode())
-    return lists.alias(values.name), rows
+    return lists.alias(values.name), wrong
+
+
+def _alone(cells: pl.Series, inner: str, dialect: Dialect, marks: frozenset[str]) -> tuple[pl.Series, pl.Series | None]:
+    """Cells of one element each, as nearly all are."""
+    elements, wrong = _scalars(cells.replace(dialect.unset_field, None), inner, dialect, marks)
+    lists = elements.to_frame("e").select(pl.when(pl.lit(cells.is_not_null())).then(pl.concat_list("e")))
+    return lists.to_series(), wrong
+
+
+def _split(cells: pl.Series, inner: str, dialect: Dialect, marks: frozenset[str]) -> tuple[pl.Series, pl.Series | None]:
+    """Split once for the whole column, typed as one column, grouped again."""
+    split = pl.DataFrame({"cell": cells.str.split(dialect.set_separator)}).with_row_index("row")
+    flat = split.filter(pl.col("cell").is_not_null()).explode("cell", empty_as_null=False)
+    elements, wrong = _scalars(flat["cell"].replace(dialect.unset_field, None), inner, dialect, marks)
+    grouped = flat.select("row").with_columns(value=elements).group_by("row", maintain_order=True).agg("value")
+    lists = split.select("row").join(grouped, on="row", how="left", maintain_order="left")["value"]
+    return lists, None if wrong is None else split["row"].is_in(flat["row"].filter(wrong).implode())
