@@ -41,6 +41,7 @@ PRIOR = {
     "log": 1.8,
     "log_alone": 0.9,
     "dpi": 2.0,
+    "alpn": 3.0,
     "payload.certain": 4.0,
     "payload.likely": 2.0,
     "server.open": 1.5,

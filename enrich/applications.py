@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from enrich.tables import read_toml
 
 FOLDER = "applications"
 MAX_TEXT = 2048  # characters of a text that are searched: no program says who it is behind them
+_MEMO = 100_000  # distinct texts whose application is remembered
 
 
 class Spoken(NamedTuple):
@@ -37,6 +38,7 @@ class Protocol:
     name: str
     category: str
     aliases: tuple[str, ...]
+    logs: tuple[str, ...]
     ports: tuple[tuple[int, int, str], ...]
     alpn: tuple[str, ...]
     carrier: bool
@@ -54,6 +56,7 @@ class Application:
     keywords: tuple[str, ...]
     patterns: tuple[str, ...]
     user_agents: tuple[str, ...]
+    certificates: tuple[str, ...]
     alpn: tuple[str, ...]
     protocol: str | None
     examples: tuple[str, ...]
@@ -75,6 +78,7 @@ class Catalogue:
         for protocol in protocols:
             for alias in protocol.aliases:
                 self.by_alias.setdefault(alias, protocol.name)
+        self.by_log = {log: protocol.name for protocol in reversed(protocols) for log in protocol.logs}
         self.by_port: dict[tuple[int, str], str] = {}
         for protocol in protocols:
             for first, last, transport in protocol.ports:
@@ -87,9 +91,20 @@ class Catalogue:
         for protocol in protocols:
             for alpn in protocol.alpn:
                 self.by_alpn.setdefault(alpn, Spoken(protocol.name, None))
+        # What a carrier negotiates for itself (h2, http/1.1, h3) says no more than the carrier does.
+        self._telling_alpn = {
+            alpn: alpn
+            for alpn, spoken in self.by_alpn.items()
+            if spoken.application is not None or not self.protocols[str(spoken.protocol)].carrier
+        }
         self._agents = Patterns(
             (pattern, application.name, pattern) for application in applications for pattern in application.user_agents
         )
+        self._certificates = Patterns(
+            (pattern, application.name, pattern) for application in applications for pattern in application.certificates
+        )
+        self._by_agent: dict[str, str | None] = {}
+        self._by_certificate: dict[str, str | None] = {}
         self._name_by_sight = {
             _by_sight(name): application.name
             for application in reversed(applications)
@@ -134,9 +149,26 @@ class Catalogue:
 
     def agents_many(self, user_agents: pl.Series) -> pl.Series:
         """The application of each User-Agent, as strings; each distinct one is looked up once."""
-        distinct = user_agents.unique().drop_nulls()
-        found = {text: self.application_of_agent(text) for text in distinct}
-        return user_agents.replace_strict(found, default=None, return_dtype=pl.String)
+        return _many(user_agents, self._by_agent, self.application_of_agent)
+
+    def application_of_certificate(self, text: str) -> str | None:
+        """The application whose servers show such a certificate: its subject and issuer, parted by `` < ``.
+
+        Both as logs write distinguished names. A certificate signed by its own key has the same on both sides.
+        """
+        found = self._certificates.find(text)
+        return None if found is None else found[0]
+
+    def certificates_many(self, subjects: pl.Series, issuers: pl.Series) -> pl.Series:
+        """The application of each certificate; null for those that another did not sign."""
+        texts = pl.DataFrame({"subject": subjects, "issuer": issuers}).select(
+            pl.when(pl.col("subject") != pl.col("issuer")).then(pl.concat_str("subject", pl.lit(" < "), "issuer"))
+        )
+        return _many(texts.to_series(), self._by_certificate, self.application_of_certificate)
+
+    def telling_alpn(self, names: pl.Series) -> pl.Series:
+        """Negotiated names that say more than that TLS or QUIC carries HTTP; null for all others."""
+        return names.replace_strict(self._telling_alpn, default=None, return_dtype=pl.String)
 
     def category(self, protocol: str | None, application: str | None) -> str | None:
         """The category of a verdict: the application's, else the protocol's."""
@@ -170,6 +202,16 @@ class Patterns:
         return None if position is None else self._entries[position][1:]
 
 
+def _many(texts: pl.Series, known: dict[str, str | None], find: Callable[[str], str | None]) -> pl.Series:
+    """What is found for each text; ``known`` remembers, up to a bound."""
+    distinct = texts.unique().drop_nulls()
+    if len(known) > _MEMO:
+        known.clear()
+    known.update({text: find(text) for text in distinct if text not in known})
+    found = {text: known[text] for text in distinct}
+    return texts.replace_strict(found, default=None, return_dtype=pl.String)
+
+
 def _by_sight(name: str) -> str:
     """Names that differ only in case and in signs between words are the same to a reader."""
     return re.sub("[^a-z0-9]+", "", name.lower())
@@ -201,6 +243,7 @@ def _protocol(entry: dict[str, Any]) -> Protocol:
         name=entry["name"],
         category=entry["category"],
         aliases=tuple(entry.get("aliases", ())),
+        logs=tuple(entry.get("logs", ())),
         ports=tuple(_ports(entry.get("ports", ()))),
         alpn=tuple(entry.get("alpn", ())),
         carrier=entry.get("carrier", False),
@@ -224,6 +267,7 @@ def _application(entry: dict[str, Any]) -> Application:
         keywords=tuple(entry.get("keywords", ())),
         patterns=tuple(entry.get("patterns", ())),
         user_agents=tuple(entry.get("user_agents", ())),
+        certificates=tuple(entry.get("certificates", ())),
         alpn=tuple(entry.get("alpn", ())),
         protocol=entry.get("protocol"),
         examples=tuple(entry.get("examples", ())),

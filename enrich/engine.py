@@ -19,7 +19,8 @@ class Engine:
     def __init__(self, tables: Tables, only: tuple[str, ...] = ()) -> None:
         self.tables = tables
         self.enrichers = registry.enrichers(only)
-        self.survey = survey.Survey(applications.load(tables), lambda: payload.load(tables))
+        failed_states = tables.toml("behavior.toml")["thresholds"]["failed_states"]
+        self.survey = survey.Survey(applications.load(tables), lambda: payload.load(tables), failed_states)
         self._rolled = [(roll_up, roll_up.start(tables)) for roll_up in registry.ROLL_UPS]
         self._memos: dict[tuple[str, str], Memo] = {}
         self._works: dict[str, Work] = {}
@@ -37,11 +38,11 @@ class Engine:
         """The columns of a log that enrichers and roll-ups read."""
         own = {column for _, use in self.uses(log) for column in (*use.columns, *([use.absent] if use.absent else []))}
         rolled = frozenset().union(*(roll_up.reads.get(log, frozenset()) for roll_up, _ in self._rolled))
-        return frozenset(own) | rolled | survey.wanted(log) | (survey.ABOUT if log == "conn" else frozenset())
+        return frozenset(own) | rolled | self.survey.wanted(log) | (survey.ABOUT if log == "conn" else frozenset())
 
     def all_reads(self) -> frozenset[str]:
         """The columns that are read of any log."""
-        logs = {log for enricher in self.enrichers for use in enricher.uses for log in use.logs} | survey.LOGS
+        logs = {log for enricher in self.enrichers for use in enricher.uses for log in use.logs} | self.survey.logs
         logs |= {log for roll_up, _ in self._rolled for log in roll_up.reads}
         return frozenset().union(*(self.reads(log) for log in logs))
 

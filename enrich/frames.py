@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from enrich import configuration, logs, survey
+from enrich import configuration, logs
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.columns import Type
 from enrich.engine import Engine
@@ -47,7 +47,7 @@ def enrich_frame(
     """
     engine = Engine(_tables(None if config is None else Path(config)), tuple(only))
     for name, frame in {**(others or {}), log: df}.items():
-        wanted = survey.wanted(name)
+        wanted = engine.survey.wanted(name)
         if wanted:
             engine.survey.add(_batch(frame, name, wanted))
     added, _ = engine.enrich(_batch(df, log, engine.reads(log)))
@@ -185,7 +185,7 @@ def _items(file: LogFile) -> Iterable[Item]:
         )
     if file.form is Form.EVE:
         directions = eve.Directions()
-        for _ in eve.read(chunks, directions, survey.wanted):
+        for _ in eve.read(chunks, directions, lambda log: frozenset(("uid",) if log == "conn" else ())):
             pass
         directions.settled = True
         return eve.read(read_chunks(file.path, lambda _: None), directions, lambda _: None)

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from enrich import configuration, logs, registry, survey
+from enrich import configuration, logs, registry
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.engine import Engine
 from enrich.errors import ConfigError, OutputError, SourceError
@@ -107,6 +107,7 @@ class Run:
 
     def survey(self, files: list[LogFile]) -> None:
         """The first pass: gather what the files say about each other's flows."""
+        known = self.engine.survey
         self.progress.start("reading", sum(file.size for file in files))
         with ThreadPoolExecutor(max_workers=1) as reader:
             for file in files:
@@ -116,17 +117,17 @@ class Run:
                             self.found.add(item.empty.log)
                         elif isinstance(item, list):
                             for batch in item:
-                                if isinstance(batch, Batch) and survey.wanted(batch.log):
-                                    self.engine.survey.add(batch)
+                                if isinstance(batch, Batch) and known.wanted(batch.log):
+                                    known.add(batch)
                 except SourceError:
                     continue  # the second pass says so
         self.directions.settled = True
-        self.engine.survey.settle()
+        known.settle()
 
     def _wanted(self, log: str) -> frozenset[str]:
         """What the survey reads of a log; readers ask for every log that they meet."""
         self.found.add(log)
-        return survey.wanted(log)
+        return self.engine.survey.wanted(log)
 
     def _check_logs(self, files: list[LogFile]) -> None:
         """Say which logs of ``--logs`` there are not. Raises ConfigError if there is none of them."""

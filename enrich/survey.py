@@ -7,226 +7,89 @@ the records stand in their files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.batch import Batch
-from enrich.keyed import CONFLICT, Keyed, Keys, hashes, parts, positions, release_memory
+from enrich.dns_answers import Answers
+from enrich.keyed import CONFLICT, Keyed, Keys, hashes, release_memory
 from enrich.payload import STRENGTHS, Payloads
 from enrich.protocol_sets import ProtocolSets
+from enrich.texts import Texts
 
-# A log of its own means that an analyzer followed the protocol in the payload.
-LOG_PROTOCOLS: Mapping[str, str] = {
-    "bittorrent_dht": "bittorrent",
-    "dce_rpc": "dce_rpc",
-    "dhcp": "dhcp",
-    "dnp3": "dnp3",
-    "dns": "dns",
-    "ftp": "ftp",
-    "ftp_data": "ftp_data",
-    "gssapi": "gssapi",
-    "http": "http",
-    "http2": "http",
-    "ike": "ike",
-    "irc": "irc",
-    "kerberos": "kerberos",
-    "ldap": "ldap",
-    "ldap_search": "ldap",
-    "modbus": "modbus",
-    "mqtt": "mqtt",
-    "mqtt_connect": "mqtt",
-    "mqtt_publish": "mqtt",
-    "mqtt_subscribe": "mqtt",
-    "mysql": "mysql",
-    "nfs": "nfs",
-    "ntlm": "ntlm",
-    "ntp": "ntp",
-    "pgsql": "postgresql",
-    "postgresql": "postgresql",
-    "quic": "quic",
-    "radius": "radius",
-    "rdp": "rdp",
-    "redis": "redis",
-    "rfb": "rfb",
-    "sip": "sip",
-    "smb": "smb",
-    "smb_files": "smb",
-    "smb_mapping": "smb",
-    "smtp": "smtp",
-    "snmp": "snmp",
-    "socks": "socks",
-    "ssh": "ssh",
-    "ssl": "tls",
-    "syslog": "syslog",
-    "telnet": "telnet",
-    "tftp": "tftp",
-    "websocket": "websocket",
-}
 _NAMED = {"ssl": ("server_name", "sni"), "quic": ("server_name", "sni"), "http": ("host", "host")}
+_NEGOTIATED = {"ssl": "next_protocol", "quic": "client_protocol"}
 _HOST_BIT = np.uint64(1 << 63)
 SOURCES = ("sni", "host", "cert", "dns", "dns_any")
 
 _FLOW = frozenset({"uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto"})
+_CERTIFICATE = {"cert_chain_fps", "cert_chain_fuids", "subject", "issuer"}
 _READ: dict[str, frozenset[str]] = {
     "conn": _FLOW | {"service"},
-    "http": _FLOW | {"host"},
-    "ssl": _FLOW | {"version", "server_name", "cert_chain_fps", "cert_chain_fuids"},
-    "quic": _FLOW | {"server_name"},
+    "http": _FLOW | {"host", "user_agent"},
+    "ssl": _FLOW | {"version", "server_name", "next_protocol"} | _CERTIFICATE,
+    "quic": _FLOW | {"server_name", "client_protocol"},
     "dns": _FLOW | {"ts", "query", "answers", "TTLs"},
     "payload": _FLOW | {"id.orig_p", "orig_payload_hex", "resp_payload_hex"},
-    "x509": frozenset({"fingerprint", "id", "certificate.subject", "san.dns"}),
+    "x509": frozenset({"fingerprint", "id", "certificate.subject", "certificate.issuer", "san.dns"}),
 }
-
-
 # What :meth:`Survey.about` reads of a conn batch.
 ABOUT = _FLOW | {"ts", "conn_state", "resp_pkts"}
-LOGS = frozenset(_READ) | frozenset(LOG_PROTOCOLS)
-
-
-def wanted(log: str) -> frozenset[str]:
-    """The columns of a log that the survey reads; empty if the log says nothing about flows."""
-    return _READ.get(log, _FLOW if log in LOG_PROTOCOLS else frozenset())
-
-
-@dataclass(slots=True)
-class Names:
-    """Texts by their hash, each held once."""
-
-    _frames: list[pl.DataFrame] = field(default_factory=list)
-    _rows: int = 0
-    _sorted: tuple[Keys, pl.Series] | None = None
-
-    def add(self, texts: pl.Series) -> Keys:
-        """Remember texts; the key of each (0 for null)."""
-        frame = pl.DataFrame({"key": hashes(texts), "text": texts})
-        distinct = frame.filter(pl.col("text").is_not_null()).unique("key")
-        self._frames.append(distinct)
-        self._rows += distinct.height
-        if self._rows > 1_000_000 and len(self._frames) > 1:
-            self._frames = [pl.concat(self._frames).unique("key")]
-            self._rows = 0
-        self._sorted = None
-        return np.where(texts.is_null().to_numpy(), np.uint64(0), frame["key"].to_numpy())
-
-    def whole(self, halves: Keys) -> Keys:
-        """The keys that begin with these 63 bits; 0 where there is none."""
-        known = self._known()[0]
-        if not len(known):
-            return np.zeros(len(halves), np.uint64)
-        at = np.minimum(positions(known, halves << np.uint64(1)), len(known) - 1)
-        return np.where((halves != 0) & (known[at] >> np.uint64(1) == halves), known[at], np.uint64(0))
-
-    def get(self, keys: Keys) -> pl.Series:
-        """The text of each key; null for 0 and for what is not known."""
-        known, texts = self._known()
-        if not len(known):
-            return pl.Series([None], dtype=pl.String).new_from_index(0, len(keys))
-        at = np.minimum(positions(known, keys), len(known) - 1)
-        return texts.gather(at).set(pl.Series(known[at] != keys), None)
-
-    def _known(self) -> tuple[Keys, pl.Series]:
-        if self._sorted is None:
-            every = pl.concat(self._frames).unique("key").sort("key") if self._frames else None
-            self._frames = [] if every is None else [every]
-            known = np.zeros(0, np.uint64) if every is None else every["key"].to_numpy()
-            self._sorted = (known, pl.Series([], dtype=pl.String) if every is None else every["text"])
-        return self._sorted
-
-
-Seconds = npt.NDArray[np.uint32]
-_ANSWERS_PENDING = 500_000
-
-
-@dataclass(slots=True)
-class Answers:
-    """DNS answers: under which key (client and address) which name was told, from when until when.
-
-    An answer that repeats the one before it lengthens that one, so what is remembered is bounded by distinct answers.
-    """
-
-    grace: int = 3600
-    _new: list[tuple[Keys, Seconds, Seconds, Keys]] = field(default_factory=list)
-    _settled: tuple[Keys, Seconds, Seconds, Keys] | None = None
-    _pending: int = 0
-
-    def add(self, keys: Keys, times: pl.Series, ttls: pl.Series, names: Keys) -> None:
-        """Remember answers; times in epoch seconds, TTLs in seconds (at most a week counts)."""
-        since = times.fill_null(0).clip(0, 2**32 - 2**21).cast(pl.UInt32).to_numpy()
-        until = since + ttls.fill_null(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy() + np.uint32(self.grace)
-        self._new.append((keys, since, until, names))
-        self._pending += len(keys)
-        if self._pending > max(_ANSWERS_PENDING, 0 if self._settled is None else len(self._settled[0]) // 4):
-            self._settle()
-
-    def get(self, keys: Keys, times: pl.Series) -> Keys:
-        """The name key of the latest answer before each time, within its TTL and the grace; 0 where there is none."""
-        known, since, until, names = self._settle()
-        if not len(known):
-            return np.zeros(len(keys), np.uint64)
-        # One second of slack: times are whole seconds here.
-        when = times.fill_null(0).clip(0, 2**32 - 2).cast(pl.UInt32).to_numpy() + np.uint32(1)
-        first, end = positions(known, keys), positions(known, keys, "right")
-        low, high = first, end
-        # Halving, for all flows at once: a server of many names may have any number of answers.
-        while (undecided := low < high).any():
-            middle = np.where(undecided, (low + high) // 2, 0)
-            later = since[middle] > when
-            low, high = np.where(undecided & ~later, middle + 1, low), np.where(undecided & later, middle, high)
-        found = low - 1
-        safe = np.maximum(found, 0)
-        return np.where((found >= first) & (when <= until[safe]), names[safe], np.uint64(0))
-
-    def __len__(self) -> int:
-        return len(self._settle()[0])
-
-    def _settle(self) -> tuple[Keys, Seconds, Seconds, Keys]:
-        if self._settled is not None and not self._new:
-            return self._settled
-        old = [] if self._settled is None else [self._settled]
-        none = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.uint64))
-        keys, since, until, names = (np.concatenate(column) for column in zip(none, *old, *self._new, strict=True))
-        self._new, self._pending, self._settled = [], 0, None
-        joined = [_lengthened(keys[r], since[r], until[r], names[r]) for r in parts(keys)]
-        del keys, since, until, names
-        k, s, u, n = (np.concatenate(column) for column in zip(*joined, strict=True))
-        self._settled = (k, s, u, n)
-        return self._settled
-
-
-def _lengthened(keys: Keys, since: Seconds, until: Seconds, names: Keys) -> tuple[Keys, Seconds, Seconds, Keys]:
-    """Answers by key and time, each run of the same name under the same key as one, as long as no gap parts them."""
-    if not len(keys):
-        return keys, since, until, names
-    order = np.lexsort((since, keys))
-    keys, since, until, names = keys[order], since[order], until[order], names[order]
-    fresh = (keys[1:] != keys[:-1]) | (names[1:] != names[:-1]) | (since[1:] > until[:-1])
-    starts = np.flatnonzero(np.concatenate([[True], fresh]))
-    return keys[starts], since[starts], np.maximum.reduceat(until, starts), names[starts]
 
 
 class Survey:
     """What all logs of a run say about its flows. Fill it with :meth:`add`, then ask :meth:`about`."""
 
-    def __init__(self, catalogue: Catalogue, payloads: Callable[[], Payloads]) -> None:
-        """``payloads`` loads the payload signatures, should there be payloads."""
+    def __init__(self, catalogue: Catalogue, payloads: Callable[[], Payloads], failed_states: Iterable[str]) -> None:
+        """``payloads`` loads the payload signatures, should there be payloads.
+
+        ``failed_states`` are the values of conn_state of a TCP connection that never opened.
+        """
         self.catalogue = catalogue
         self.signatures = payloads
-        self.names = Names()
-        self.protocols = ProtocolSets()
+        self.failed_states = list(failed_states)
+        self.logs = frozenset(_READ) | frozenset(catalogue.by_log)
+        # By server: its address, port and transport.
         self.servers = ProtocolSets()
         self.server_names = Keyed("same")
-        self.named = Keyed("least")
+        # By flow: its uid.
+        self.protocols = ProtocolSets()
+        self.negotiated = ProtocolSets()
+        self.agents = ProtocolSets()
         self.payloads = {strength: ProtocolSets() for strength in STRENGTHS}
+        self.named = Keyed("least")
         self.certificates = Keyed("least")
+        # By certificate, address, or client and address.
         self.certificate_names = Keyed("least")
-        self.asked = Answers()
+        self.certificate_applications = ProtocolSets()
         self.asked_by_any = Keyed("same")
+        self.asked = Answers()
+        self.names = Texts()
         self._services: dict[str, str | None] = {}
+
+    def wanted(self, log: str) -> frozenset[str]:
+        """The columns of a log that the survey reads; empty if the log says nothing about flows."""
+        return _READ.get(log, _FLOW if log in self.catalogue.by_log else frozenset())
+
+    def stores(self) -> dict[str, Keyed | ProtocolSets | Answers]:
+        """All that is remembered but the texts, by what it is called; ``flow_`` are those by uid."""
+        return {
+            "servers": self.servers,
+            "server_names": self.server_names,
+            "certificate_names": self.certificate_names,
+            "certificate_applications": self.certificate_applications,
+            "asked_by_any": self.asked_by_any,
+            "answers": self.asked,
+            "flow_protocols": self.protocols,
+            "flow_negotiated": self.negotiated,
+            "flow_agents": self.agents,
+            **{f"flow_payload_{strength}": store for strength, store in self.payloads.items()},
+            "flow_names": self.named,
+            "flow_certificates": self.certificates,
+        }
 
     def add(self, batch: Batch) -> None:
         """Take in one batch of any log."""
@@ -240,7 +103,7 @@ class Survey:
         if log == "payload":
             self._add_payloads(frame)
             return
-        protocol = LOG_PROTOCOLS.get(log)
+        protocol = self.catalogue.by_log.get(log)
         if protocol is None or "uid" not in frame.columns:
             return
         uids = hashes(frame["uid"])
@@ -259,15 +122,41 @@ class Survey:
             self.named.add(uids, np.where(names == 0, names, (names >> np.uint64(1)) | _HOST_BIT * (source == "host")))
             if servers is not None:
                 self.server_names.add(servers, names)
+        if log in _NEGOTIATED and _NEGOTIATED[log] in frame.columns:
+            self.negotiated.add(uids, self.catalogue.telling_alpn(frame[_NEGOTIATED[log]]))
+        if log == "http" and "user_agent" in frame.columns:
+            self.agents.add(uids, self.catalogue.agents_many(frame["user_agent"]))
         if log == "ssl":
-            for column in ("cert_chain_fps", "cert_chain_fuids"):
-                if column in frame.columns and frame[column].dtype == pl.List(pl.String):
-                    first = frame[column].list.first()
-                    if "server_name" in frame.columns:  # which says it better
-                        first = first.set(frame["server_name"].is_not_null(), None)
-                    self.certificates.add(uids, _zero_nulls(hashes(first), first))
+            self._add_handshakes(frame, uids)
         if log == "dns":
             self._add_answers(frame)
+
+    def _add_handshakes(self, frame: pl.DataFrame, uids: Keys) -> None:
+        """Which certificate each flow's server has shown; what it says, where the log itself tells (Suricata)."""
+        for column in ("cert_chain_fps", "cert_chain_fuids"):
+            if column in frame.columns and frame.schema[column] == pl.List(pl.String):
+                first = frame[column].list.first()
+                self.certificates.add(uids, _zero_nulls(hashes(first), first))
+        if "subject" in frame.columns:
+            shown = frame.filter(pl.col("subject").is_not_null())
+            issuers = shown["issuer"] if "issuer" in shown.columns else shown["subject"]
+            keys = hashes(shown["subject"], issuers)
+            self.certificates.add(uids[frame["subject"].is_not_null().to_numpy()], keys)
+            self._add_certificate(keys, shown["subject"], issuers, _common_name(shown["subject"]))
+
+    def _add_certificates(self, frame: pl.DataFrame) -> None:
+        names = [pl.col("san.dns").list.first()] if frame.schema.get("san.dns") == pl.List(pl.String) else []
+        null = pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
+        subjects = frame["certificate.subject"] if "certificate.subject" in frame.columns else null
+        issuers = frame["certificate.issuer"] if "certificate.issuer" in frame.columns else null
+        texts = frame.select(pl.coalesce(*names, pl.lit(_common_name(subjects))).alias("name"))["name"]
+        for column in ("fingerprint", "id"):
+            if column in frame.columns:
+                self._add_certificate(_zero_nulls(hashes(frame[column]), frame[column]), subjects, issuers, texts)
+
+    def _add_certificate(self, keys: Keys, subjects: pl.Series, issuers: pl.Series, names: pl.Series) -> None:
+        self.certificate_names.add(keys, self.names.add(names.str.strip_prefix("*.")))
+        self.certificate_applications.add(keys, self.catalogue.certificates_many(subjects, issuers))
 
     def _add_services(self, frame: pl.DataFrame) -> None:
         if "service" not in frame.columns:
@@ -298,18 +187,6 @@ class Survey:
             if servers is not None and strength == "certain":
                 self.servers.add(servers, of_this)
 
-    def _add_certificates(self, frame: pl.DataFrame) -> None:
-        names = [pl.col("san.dns").list.first()] if frame.schema.get("san.dns") == pl.List(pl.String) else []
-        if "certificate.subject" in frame.columns:
-            names.append(pl.col("certificate.subject").str.extract(r"(?:^|,\s*)CN=([^,]+)"))
-        if not names:
-            return
-        texts = frame.select(pl.coalesce(names).str.strip_prefix("*.").alias("name"))["name"]
-        name_keys = self.names.add(texts)
-        for column in ("fingerprint", "id"):
-            if column in frame.columns:
-                self.certificate_names.add(_zero_nulls(hashes(frame[column]), frame[column]), name_keys)
-
     def _add_answers(self, frame: pl.DataFrame) -> None:
         if not {"id.orig_h", "ts", "query", "answers"} <= set(frame.columns):
             return
@@ -333,10 +210,7 @@ class Survey:
 
     def settle(self) -> None:
         """All batches have come: sort what was remembered, and give back the memory that took."""
-        sets = (self.protocols, self.servers, *self.payloads.values())
-        keyed = (self.named, self.server_names, self.asked_by_any, self.certificates, self.certificate_names)
-        stores: tuple[Keyed | Answers | ProtocolSets, ...] = (*sets, *keyed, self.asked)
-        for store in stores:
+        for store in self.stores().values():
             len(store)
         release_memory()
 
@@ -344,74 +218,84 @@ class Survey:
         """What is known of each flow of a conn batch.
 
         Columns: ``resp.name``, ``resp.name_source``; ``_seen``: protocols of the logs that share its uid;
-        ``_payload_certain``, ``_payload_likely``: what its first payloads are; ``_server``: protocols that its server
-        spoke in any flow; ``_server_name``: the one name its server goes by.
+        ``_negotiated``: what its sides agreed to speak inside TLS or QUIC; ``_certificate_app``, ``_agent_app``: the
+        application that its server's certificate, and its client's User-Agent, speak for; ``_payload_certain``,
+        ``_payload_likely``: what its first payloads are; ``_server``: protocols that its server spoke in any flow;
+        ``_server_name``: the one name its server goes by.
         """
-        columns, height = set(frame.columns), frame.height
+        height = frame.height
+        by_uid: Mapping[str, ProtocolSets] = {
+            "_seen": self.protocols,
+            "_negotiated": self.negotiated,
+            "_agent_app": self.agents,
+            **{f"_payload_{strength}": store for strength, store in self.payloads.items()},
+        }
         null = pl.Series([None], dtype=pl.String).new_from_index(0, height)
-        found: dict[str, Keys] = {}
-        seen = null
-        payloads = dict.fromkeys((f"_payload_{strength}" for strength in STRENGTHS), null)
-        if "uid" in columns and any(map(len, self.payloads.values())):
+        columns = dict.fromkeys((*by_uid, "_certificate_app"), null)
+        names: dict[str, Keys] = {}
+        if "uid" in frame.columns:
             uids = hashes(frame["uid"])
-            for strength, store in self.payloads.items():
-                payloads[f"_payload_{strength}"] = store.get(uids)
-        if "uid" in columns and len(self.protocols):
-            uids = hashes(frame["uid"])
-            seen = self.protocols.get(uids)
-            if len(self.named):
-                named = self.named.get(uids)
-                by_host = named >= _HOST_BIT
-                known = self.names.whole(named & ~_HOST_BIT)
-                found = {"sni": np.where(by_host, np.uint64(0), known), "host": np.where(by_host, known, np.uint64(0))}
-            if len(self.certificate_names):
-                found["cert"] = self.certificate_names.get(self.certificates.get(uids))
-        if {"id.orig_h", "id.resp_h", "ts"} <= columns and len(self.asked):
-            found["dns"] = self.asked.get(hashes(frame["id.orig_h"], frame["id.resp_h"]), frame["ts"])
+            columns |= {name: store.get(uids) for name, store in by_uid.items() if len(store)}
+            names = self._names_of_flows(uids)
+            if len(self.certificate_applications):
+                columns["_certificate_app"] = self.certificate_applications.get(self.certificates.get(uids))
+        if {"id.orig_h", "id.resp_h", "ts"} <= set(frame.columns) and len(self.asked):
+            names["dns"] = self.asked.get(hashes(frame["id.orig_h"], frame["id.resp_h"]), frame["ts"])
             by_any = self.asked_by_any.get(hashes(frame["id.resp_h"]))
-            found["dns_any"] = np.where(by_any == CONFLICT, np.uint64(0), by_any)
+            names["dns_any"] = np.where(by_any == CONFLICT, np.uint64(0), by_any)
         name, source = np.zeros(height, np.uint64), np.zeros(height, np.uint8)
         for at, origin in enumerate(SOURCES, 1):
-            keys = found.get(origin)
+            keys = names.get(origin)
             if keys is not None:
                 fresh = (name == 0) & (keys != 0)
                 name, source = np.where(fresh, keys, name), np.where(fresh, np.uint8(at), source)
         labels = dict(enumerate((None, *SOURCES)))
         servers = _server_keys(frame) if len(self.servers) else None
-        server = null if servers is None else self.servers.get(servers)
         server_name = null
         if servers is not None and len(self.server_names):
             server_keys = self.server_names.get(servers)
             server_name = self.names.get(np.where(server_keys == CONFLICT, np.uint64(0), server_keys))
         return pl.DataFrame(
             {
-                "resp.name": self.names.get(name) if found else null,
-                "resp.name_source": pl.Series(source).replace_strict(labels, return_dtype=pl.String) if found else null,
-                "_seen": seen,
-                **payloads,
-                "_server": server,
+                "resp.name": self.names.get(name) if names else null,
+                "resp.name_source": pl.Series(source).replace_strict(labels, return_dtype=pl.String) if names else null,
+                **columns,
+                "_server": null if servers is None else self.servers.get(servers),
                 "_server_address": frame["id.resp_h"].cast(pl.String) if "id.resp_h" in frame.columns else null,
-                "_state": _state(frame),
+                "_state": self._state(frame),
                 "_server_name": server_name,
             }
         )
 
+    def _names_of_flows(self, uids: Keys) -> dict[str, Keys]:
+        """The names that logs of the flow itself give, by their source."""
+        found: dict[str, Keys] = {}
+        if len(self.named):
+            named = self.named.get(uids)
+            by_host = named >= _HOST_BIT
+            known = self.names.whole(named & ~_HOST_BIT)
+            found = {"sni": np.where(by_host, np.uint64(0), known), "host": np.where(by_host, known, np.uint64(0))}
+        if len(self.certificate_names):
+            found["cert"] = self.certificate_names.get(self.certificates.get(uids))
+        return found
 
-_NEVER_OPENED = ("S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR")
-
-
-def _state(frame: pl.DataFrame) -> pl.Series:
-    """How far a flow got: failed (TCP that never opened: no payload at all), one_way (nobody answered) or open."""
-    answered = pl.col("resp_pkts") > 0 if "resp_pkts" in frame.columns else pl.lit(True)
-    failed = pl.lit(False)
-    if {"proto", "conn_state"} <= set(frame.columns):
-        failed = (pl.col("proto") == "tcp") & pl.col("conn_state").is_in(_NEVER_OPENED)
-    state = pl.when(failed).then(pl.lit("failed")).when(~answered).then(pl.lit("one_way")).otherwise(pl.lit("open"))
-    return frame.with_columns(state.alias("_state"))["_state"]
+    def _state(self, frame: pl.DataFrame) -> pl.Series:
+        """How far a flow got: failed (TCP that never opened: no payload), one_way (nobody answered) or open."""
+        answered = pl.col("resp_pkts") > 0 if "resp_pkts" in frame.columns else pl.lit(True)
+        failed = pl.lit(False)
+        if {"proto", "conn_state"} <= set(frame.columns):
+            failed = (pl.col("proto") == "tcp") & pl.col("conn_state").is_in(self.failed_states)
+        state = pl.when(failed).then(pl.lit("failed")).when(~answered).then(pl.lit("one_way")).otherwise(pl.lit("open"))
+        return frame.with_columns(state.alias("_state"))["_state"]
 
 
 def _zero_nulls(keys: Keys, texts: pl.Series) -> Keys:
     return np.where(texts.is_null().to_numpy(), np.uint64(0), keys)
+
+
+def _common_name(subjects: pl.Series) -> pl.Series:
+    """The host name in subjects; null where it is none, such as a company's or a product's."""
+    return subjects.str.extract(r"(?:^|,\s*)CN=((?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)(?:,|$)")
 
 
 def _server_keys(frame: pl.DataFrame) -> Keys | None:

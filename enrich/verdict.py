@@ -20,7 +20,7 @@ from enrich.model import Enricher, Resources, Use, Work
 from enrich.payload import STRENGTHS
 
 TABLE, REFINEMENTS = "evidence.toml", "refinements.csv"
-OBSERVED = frozenset({"log", "log_alone", "dpi", "payload"})
+OBSERVED = frozenset({"log", "log_alone", "dpi", "payload", "alpn"})
 Key = Mapping[str, Any]
 
 
@@ -51,6 +51,7 @@ KEYS: dict[str, Type] = {
     "size": pl.String,
     "size_denies": pl.String,
     "seen": pl.String,
+    "negotiated": pl.String,
     "payload_certain": pl.String,
     "payload_likely": pl.String,
     "server": pl.String,
@@ -58,6 +59,8 @@ KEYS: dict[str, Type] = {
     "name_source": pl.String,
     "name_app": pl.String,
     "name_by": pl.String,
+    "certificate_app": pl.String,
+    "agent_app": pl.String,
     "server_app": pl.String,
     "server_by": pl.String,
     "resp_network": pl.String,
@@ -74,6 +77,7 @@ COLUMNS = (
     "_size_fits",
     "_size_denies",
     "_seen",
+    "_negotiated",
     "_payload_certain",
     "_payload_likely",
     "_server",
@@ -81,6 +85,8 @@ COLUMNS = (
     "resp.name_source",
     "_name_app",
     "_name_by",
+    "_certificate_app",
+    "_agent_app",
     "_server_app",
     "_server_by",
     "_resp_network_app",
@@ -115,13 +121,7 @@ class Judge:
     def evidence(self, key: Key) -> tuple[list[Evidence], list[Evidence]]:
         """All evidence of a combination of keys: for protocols, and for applications; strongest first."""
         protocols = [*self._observed(key), *self._circumstantial(key)]
-        applications = []
-        if key["name_app"] is not None and key["name_source"] is not None:
-            source = key["name_source"]
-            applications.append(Evidence(key["name_app"], source, str(key["name_by"]), source))
-        elif key["server_app"] is not None:
-            applications.append(Evidence(key["server_app"], "server_name", str(key["server_by"]), "server_name"))
-        applications += self._by_network(key)
+        applications = [*self._by_name(key), *self._by_network(key)]
         applications.sort(key=lambda item: -self.shares[item.kind])
         inferred = self._inferred(key)
         if inferred is not None and inferred.protocol is not None and key["resp_network"] is not None:
@@ -132,6 +132,22 @@ class Judge:
             if application is not None and application.protocol is not None:
                 protocols.append(Evidence(application.protocol, "application", found.claim, "application"))
         return sorted(protocols, key=lambda item: -self.weights[item.kind]), applications
+
+    def _by_name(self, key: Key) -> Iterator[Evidence]:
+        """Which application the flow's own name speaks for; only where it has none, what else its sides say of it."""
+        if key["name_app"] is not None and key["name_source"] is not None:
+            yield Evidence(key["name_app"], key["name_source"], str(key["name_by"]), key["name_source"])
+            return
+        said = {"certificate": key["certificate_app"], "agent": key["agent_app"]}
+        for source, name in said.items():
+            if name is not None and "," not in name:  # of several, none is the flow's
+                yield Evidence(name, source, name, source)
+        for alpn in _split(key["negotiated"]):
+            spoken = self.catalogue.by_alpn.get(alpn)
+            if spoken is not None and spoken.application is not None:
+                yield Evidence(spoken.application, "alpn", alpn, "alpn")
+        if key["server_app"] is not None:
+            yield Evidence(key["server_app"], "server_name", str(key["server_by"]), "server_name")
 
     def _inferred(self, key: Key) -> Inference | None:
         """What the responder port stands for in the network where the responder lies."""
@@ -159,6 +175,10 @@ class Judge:
         for strength in STRENGTHS:
             for name in _split(key[f"payload_{strength}"]):
                 yield self._refine(Evidence(name, "payload", name, f"payload.{strength}"), key)
+        for alpn in _split(key["negotiated"]):
+            spoken = self.catalogue.by_alpn.get(alpn)
+            if spoken is not None and spoken.protocol is not None:
+                yield Evidence(spoken.protocol, "alpn", alpn, "alpn")
         for name in detected:
             yield self._refine(Evidence(name, "dpi", name, "dpi"), key)
 
@@ -251,7 +271,7 @@ def _split(names: str | None) -> list[str]:
 def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     """Blank what cannot matter, so that flows that are judged alike share a key."""
     column = pl.col
-    own = pl.any_horizontal(column("seen", "service", "payload_certain", "payload_likely").is_not_null())
+    own = pl.any_horizontal(column("seen", "service", "negotiated", "payload_certain", "payload_likely").is_not_null())
     server = column("server").is_not_null() & ~own
     port = server | column("resp_asserts").is_not_null() | column("resp_network").is_not_null()
     named = column("name_app").is_not_null()
@@ -266,6 +286,8 @@ def narrow(keys: pl.DataFrame) -> pl.DataFrame:
         kept("port_service", column("resp_asserts").is_not_null()),
         kept("orig_asserts", column("resp_asserts").is_null()),
         kept("name_source", named),
+        kept("certificate_app", ~named),
+        kept("agent_app", ~named),
         kept("server_app", ~named),
         kept("server_by", ~named),
         kept("orig_network", column("resp_network").is_null()),

@@ -31,6 +31,8 @@ def test_every_example_comes_out_as_its_application(catalogue: Catalogue) -> Non
             if example.startswith("ua:"):
                 agents += 1
                 assert catalogue.application_of_agent(example.removeprefix("ua:")) == application.name, example
+            elif example.startswith("cert:"):
+                assert catalogue.application_of_certificate(example.removeprefix("cert:")) == application.name, example
             else:
                 found = catalogue.application_of(host_name(example) or "")
                 assert found is not None and found[0] == application.name, example
@@ -73,6 +75,19 @@ def test_user_agents_of_a_column(catalogue: Catalogue) -> None:
     assert found.to_list() == ["whatsapp", None, None, None, "whatsapp", "viber"]
     assert catalogue.agents_many(pl.Series([None, None], dtype=pl.String)).to_list() == [None, None]
     assert catalogue.agents_many(pl.Series([], dtype=pl.String)).to_list() == []
+
+
+def test_certificates_of_a_column(catalogue: Catalogue) -> None:
+    relay, other = "CN=www.bqk3tzl5mhxw.net", "CN=www.y2ruwc6vpgna4s.com"
+    subjects = pl.Series([relay, relay, None, "CN=www.example.com,O=Example"])
+    issuers = pl.Series([other, relay, other, "CN=CA,O=Example"])
+    assert catalogue.certificates_many(subjects, issuers).to_list() == ["tor", None, None, None]
+
+
+def test_negotiated_names_that_tell(catalogue: Catalogue) -> None:
+    """HTTP inside TLS or QUIC is what everybody expects; it says no more than these do."""
+    names = pl.Series(["imap", "h2", "http/1.1", "h3", None, "nobody's", "dot"])
+    assert catalogue.telling_alpn(names).to_list() == ["imap", None, None, None, None, None, "dot"]
 
 
 def test_a_browser_says_nothing_of_the_application(catalogue: Catalogue) -> None:

@@ -25,7 +25,7 @@ CATEGORIES = set(  # the closed vocabulary of `app.category`
         """,
     )
 )
-PROTOCOL_KEYS = {"name", "category", "aliases", "ports", "alpn", "carrier", "obsolete"}
+PROTOCOL_KEYS = {"name", "category", "aliases", "logs", "ports", "alpn", "carrier", "obsolete"}
 APPLICATION_KEYS = {
     "name",
     "category",
@@ -34,6 +34,7 @@ APPLICATION_KEYS = {
     "keywords",
     "patterns",
     "user_agents",
+    "certificates",
     "alpn",
     "protocol",
     "examples",
@@ -95,6 +96,18 @@ def applications_of_user_agent(user_agent: str) -> set[str]:
         for entry in APPLICATIONS
         if any(re2.search(pattern, user_agent) for pattern in entry.get("user_agents", []))
     }
+
+
+def applications_of_certificate(text: str) -> set[str]:
+    """Every application with a pattern for certificates in `subject < issuer`; a good table names one."""
+    return {
+        entry["name"]
+        for entry in APPLICATIONS
+        if any(re2.search(pattern, text) for pattern in entry.get("certificates", []))
+    }
+
+
+BY_KIND = {"ua": applications_of_user_agent, "cert": applications_of_certificate}
 
 
 def test_there_is_knowledge_enough() -> None:
@@ -211,6 +224,12 @@ def test_keywords_are_long_enough_to_be_unmistakable() -> None:
             assert len(word) >= 5 and word == word.lower(), (entry["name"], word)
 
 
+def test_a_log_speaks_of_one_protocol() -> None:
+    logs = [log for entry in PROTOCOLS for log in entry.get("logs", [])]
+    assert not repeated(logs)
+    assert {"ssl", "dns", "http", "ssh", "smb_files"} <= set(logs)
+
+
 def test_an_application_can_be_recognised_and_speaks_a_known_protocol() -> None:
     protocols = {entry["name"] for entry in PROTOCOLS}
     for entry in APPLICATIONS:
@@ -223,16 +242,18 @@ def test_examples_resolve_to_their_application() -> None:
     for entry in APPLICATIONS:
         assert entry.get("examples") or entry["name"] in INFERRED, entry["name"]
         for example in entry.get("examples", []):
-            kind, mark, value = example.partition("ua:")
-            found = applications_of_user_agent(value) if mark and not kind else applications_of_host(example)
+            kind, mark, value = example.partition(":")
+            found = BY_KIND[kind](value) if mark else applications_of_host(example)
             assert found == {entry["name"]}, (example, found)
 
 
 def test_every_kind_of_evidence_has_its_example() -> None:
-    """A User-Agent rule is matched by at least one example, and so is at least one domain or keyword."""
+    """A rule for User-Agents or certificates is matched by at least one example, and so is a domain or keyword."""
     for entry in APPLICATIONS:
         agents = [example for example in entry.get("examples", []) if example.startswith("ua:")]
-        hosts = [example for example in entry.get("examples", []) if not example.startswith("ua:")]
+        certificates = [example for example in entry.get("examples", []) if example.startswith("cert:")]
+        hosts = [example for example in entry.get("examples", []) if ":" not in example]
+        assert bool(certificates) == bool(entry.get("certificates")), entry["name"]
         assert bool(agents) == bool(entry.get("user_agents")), entry["name"]
         assert bool(hosts) == bool(entry.keys() & {"domains", "keywords", "patterns"}), entry["name"]
 

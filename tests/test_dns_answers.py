@@ -1,4 +1,4 @@
-"""What the first pass remembers: DNS answers by client, address and time."""
+"""DNS answers by client, address and time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.survey import Answers
+from enrich.dns_answers import Answers
 
 GRACE = 100
 Answer = tuple[int, int, int, int]
