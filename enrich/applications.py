@@ -16,7 +16,7 @@ from enrich.domain_lists import Rule
 from enrich.errors import TableError
 from enrich.fingerprints import Matcher
 from enrich.model import Resources
-from enrich.names import Suffixes
+from enrich.names import Suffixes, host_name
 from enrich.tables import read_toml
 
 FOLDER = "applications"
@@ -165,6 +165,14 @@ class Catalogue:
             pl.when(pl.col("subject") != pl.col("issuer")).then(pl.concat_str("subject", pl.lit(" < "), "issuer"))
         )
         return _many(texts.to_series(), self._by_certificate, self.application_of_certificate)
+
+    def application_of_example(self, example: str) -> str | None:
+        """The application of a table's example: ``ua:`` and a User-Agent, ``cert:`` and a certificate, or a name."""
+        kind, colon, text = example.partition(":")
+        if not colon:
+            found = self.application_of(host_name(example) or "")
+            return None if found is None else found[0]
+        return self.application_of_agent(text) if kind == "ua" else self.application_of_certificate(text)
 
     def telling_alpn(self, names: pl.Series) -> pl.Series:
         """Negotiated names that say more than that TLS or QUIC carries HTTP; null for all others."""

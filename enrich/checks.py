@@ -132,13 +132,12 @@ def _check_applications(path: Path, tables: Tables) -> str:
     catalogue = applications.load(tables)
     entries = read_toml(path).get("application", [])
     for entry in entries:
-        if entry.keys() & {"domains", "keywords", "patterns", "user_agents"} and not entry.get("examples"):
+        if entry.keys() & {"domains", "keywords", "patterns", "user_agents", "certificates"} and not entry.get(
+            "examples"
+        ):
             raise TableError(f"{path}: {entry['name']}: has no example")
         for example in entry.get("examples", ()):
-            if example.startswith("ua:"):
-                found = catalogue.application_of_agent(example.removeprefix("ua:"))
-            else:
-                found, _ = catalogue.application_of(host_name(example) or "") or (None, None)
+            found = catalogue.application_of_example(example)
             if found != entry["name"]:
                 raise TableError(f"{path}: {entry['name']}: example {example!r} gives {found}")
     return f"{len(read_toml(path).get('protocol', []))} protocols, {len(entries)} applications"

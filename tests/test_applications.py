@@ -10,7 +10,6 @@ import pytest
 from enrich import applications
 from enrich.applications import Catalogue, Patterns, Spoken
 from enrich.errors import TableError
-from enrich.names import host_name
 from enrich.tables import Tables
 
 
@@ -25,18 +24,14 @@ def site(tmp_path: Path, text: str) -> Tables:
 
 
 def test_every_example_comes_out_as_its_application(catalogue: Catalogue) -> None:
-    agents = 0
-    for application in catalogue.applications.values():
-        for example in application.examples:
-            if example.startswith("ua:"):
-                agents += 1
-                assert catalogue.application_of_agent(example.removeprefix("ua:")) == application.name, example
-            elif example.startswith("cert:"):
-                assert catalogue.application_of_certificate(example.removeprefix("cert:")) == application.name, example
-            else:
-                found = catalogue.application_of(host_name(example) or "")
-                assert found is not None and found[0] == application.name, example
-    assert agents > 100
+    examples = [
+        (application.name, example)
+        for application in catalogue.applications.values()
+        for example in application.examples
+    ]
+    for name, example in examples:
+        assert catalogue.application_of_example(example) == name, example
+    assert sum(example.startswith("ua:") for _, example in examples) > 100
 
 
 def test_what_said_so_is_told(catalogue: Catalogue) -> None:
