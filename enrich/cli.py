@@ -50,7 +50,7 @@ def _keep_memory() -> None:
     A batch needs what the one before it needed; handed back and taken anew, every page of it costs the system a fault.
     Works only before Polars is imported; what the user has set stays.
     """
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:10000")
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:2000")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

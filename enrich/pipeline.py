@@ -38,7 +38,7 @@ __all__ = ["FORMATS", "FileReport", "Options", "Progress", "Report", "Run"]
 SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
-_IN_FLIGHT = 4
+_IN_FLIGHT = 2
 """So many jobs of the other thread may wait; a batch is two of them."""
 _TOLD = 5
 """So many rejects of a file are told as they happen; all are written."""

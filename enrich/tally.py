@@ -19,7 +19,7 @@ class _Parts:
         self._merged = self._loose = 0
 
     def add(self, part: pl.DataFrame) -> None:
-        self._parts.append(part)
+        self._parts.append(_standing_alone(part))
         self._loose += part.height
         if self._loose > self._merged + _LOOSE:
             self.frame()
@@ -29,6 +29,12 @@ class _Parts:
             merged = self._merge(pl.concat(self._parts))
             self._parts, self._merged, self._loose = [merged], merged.height, 0
         return self._parts[0] if self._parts else None
+
+
+def _standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with texts of its own: those of a few rows would keep all the text of the batch that they were in."""
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    return frame.with_columns(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in texts)
 
 
 class Tally:
