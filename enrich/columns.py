@@ -55,28 +55,50 @@ SOFTWARE_FIELDS = tuple(name for name, _, _ in _SOFTWARE)
 class Carrier:
     """A column that carries a banner: of which service, in which log, and the prefix of what is read from it.
 
-    Where ``service`` is None the log's column ``service`` names it. ``only`` is a column and the value that it must
-    have for the text to be a banner.
+    Where ``service`` is None the column ``named_by`` names it. ``only`` is a column and the value that it must have for
+    the text to be a banner, or None for unset. ``instead`` is what is read where the column is unset: of which service,
+    and the column. ``behind`` marks software that stands behind or before the server: no banner of the service itself.
     """
 
     service: str | None
     log: str
     column: str
     prefix: str
-    only: tuple[str, str] | None = None
+    only: tuple[str, str | None] | None = None
+    instead: tuple[str, str] | None = None
+    named_by: str = "service"
+    behind: bool = False
 
 
 CARRIERS: tuple[Carrier, ...] = (
     Carrier("ssh", "ssh", "client", "ssh_client."),
     Carrier("ssh", "ssh", "server", "ssh_server."),
-    Carrier("smtp", "smtp", "greeting", "smtp_server."),
+    Carrier("smtp", "smtp", "greeting", "smtp_server.", instead=("smtp_reply", "last_reply")),
+    # A message that has been relayed says nothing of the host that hands it on.
+    Carrier("mailer", "smtp", "user_agent", "smtp_client.", only=("first_received", None)),
     Carrier("http_server", "http", "server", "http_server."),
+    Carrier("http_server", "http", "x_powered_by", "http_backend.", behind=True),
+    Carrier("http_via", "http", "via", "http_proxy.", behind=True),
     Carrier("ftp", "ftp", "reply_msg", "ftp_server.", only=("reply_code", "220")),
     Carrier("sip", "sip", "user_agent", "sip_client."),
     Carrier("rfb", "rfb", "server", "rfb_server."),
     Carrier(None, "banner", "banner", "banner.", only=("direction", "resp")),
+    Carrier(None, "software", "unparsed_version", "software.", named_by="software_type", behind=True),
 )
-BANNER_LOGS: tuple[tuple[str, str], ...] = tuple((carrier.log, carrier.prefix) for carrier in CARRIERS)
+BANNER_LOGS: tuple[tuple[str, str], ...] = tuple(
+    (carrier.log, carrier.prefix) for carrier in CARRIERS if not carrier.behind
+)
+"""The logs and prefixes that say what the software of a host's service or client is."""
+SOFTWARE_TYPES = {
+    "HTTP::SERVER": "http_server",
+    "HTTP::APPSERVER": "http_server",
+    "SSH::SERVER": "ssh",
+    "SSH::CLIENT": "ssh",
+    "SMTP::MAIL_CLIENT": "mailer",
+    "FTP::SERVER": "ftp",
+    "MySQL::SERVER": "mysql",
+}
+"""The service whose banner each type of Zeek's software.log is."""
 
 COLUMNS: tuple[Column, ...] = (
     *(

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from enrich import registry
-from enrich.columns import BANNER_LOGS, COLUMNS, Column
+from enrich.columns import CARRIERS, COLUMNS, Column
 from enrich.model import Enricher, RollUp
 
-_SOFTWARE_PREFIXES = frozenset(prefix for _, prefix in BANNER_LOGS)
+_SOFTWARE_PREFIXES = frozenset(carrier.prefix for carrier in CARRIERS)
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

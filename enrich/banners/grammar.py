@@ -295,6 +295,13 @@ def _header(reading: _Reading) -> dict[str, str]:
     return fields
 
 
+def _via(reading: _Reading) -> dict[str, str]:
+    """The nearest proxy, which is the last, by its comment: `1.1 edge.example (squid/6.1)`."""
+    last = reading.text.rpartition(", ")[2]
+    _, opened, comment = last.partition("(")
+    return parse_tokens(comment.partition(")")[0], reading.knowledge, "http_server") if opened else {}
+
+
 _IRC_HOST = Pattern(r"^Your host is ([^\s,\[]+)")
 
 
@@ -316,6 +323,9 @@ _GRAMMARS: dict[str, Callable[[_Reading], dict[str, str]]] = {
     "sip": _header,
     "rtsp": _header,
     "ldap": _header,
+    "mailer": _header,
+    "http_via": _via,
+    "smtp_reply": _nothing,
     "irc": _irc,
     "rfb": _nothing,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from enrich.banners import Banner, Banners
-from enrich.columns import CARRIERS, SOFTWARE_FIELDS, Carrier
+from enrich.columns import CARRIERS, SOFTWARE_FIELDS, SOFTWARE_TYPES, Carrier
 from enrich.model import Enricher, Resources, Use, Work
 
 FOLDER = "banners"
@@ -28,13 +28,9 @@ def _enricher(carrier: Carrier) -> Enricher:
         banners = load(resources)
 
         def work(keys: pl.DataFrame) -> pl.DataFrame:
-            texts = keys["banner"].fill_null("")
-            if carrier.only is not None:
-                texts = texts.set((keys["condition"] != carrier.only[1]).fill_null(True), "")
-            services = keys["service"] if carrier.service is None else [carrier.service] * keys.height
             parsed = [
                 banners.parse(service, text) if service in banners.services else EMPTY
-                for service, text in zip(services, texts, strict=True)
+                for service, text in _texts(carrier, keys).iter_rows()
             ]
             return pl.DataFrame(
                 {name: pl.Series([getattr(b, name) for b in parsed], dtype=pl.String) for name in SOFTWARE_FIELDS}
@@ -46,9 +42,12 @@ def _enricher(carrier: Carrier) -> Enricher:
     if carrier.only is not None:
         keys["condition"] = pl.String
         columns.append(carrier.only[0])
+    if carrier.instead is not None:
+        keys["instead"] = pl.String
+        columns.append(carrier.instead[1])
     if carrier.service is None:
         keys["service"] = pl.String
-        columns.append("service")
+        columns.append(carrier.named_by)
     what = (carrier.service or "service's").replace("_", " ")
     return Enricher(
         name=carrier.prefix.rstrip("."),
@@ -59,6 +58,18 @@ def _enricher(carrier: Carrier) -> Enricher:
         prepare=prepare,
         tables=(FOLDER if carrier.service is None else f"{FOLDER}/{carrier.service}.toml",),
     )
+
+
+def _texts(carrier: Carrier, keys: pl.DataFrame) -> pl.DataFrame:
+    """The service and the text of each banner; "" where there is none."""
+    service: pl.Expr = pl.lit(carrier.service) if carrier.service is not None else pl.col("service")
+    service, text = service.replace(SOFTWARE_TYPES), pl.col("banner")
+    if carrier.instead is not None:
+        service = pl.when(text.is_null()).then(pl.lit(carrier.instead[0])).otherwise(service)
+        text = pl.coalesce(text, "instead")
+    if carrier.only is not None:
+        text = pl.when(pl.col("condition").eq_missing(pl.lit(carrier.only[1]))).then(text)
+    return keys.select(service.alias("service"), text.fill_null("").alias("text"))
 
 
 ENRICHERS = tuple(map(_enricher, CARRIERS))

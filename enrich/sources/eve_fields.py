@@ -19,6 +19,7 @@ def _object(**fields: Type) -> pl.Struct:
 
 _SOFTWARE = _object(proto_version=_S, software_version=_S)
 _VERSION = _object(major=_S, minor=_S)
+_HEADER = _object(name=_S, value=_S)
 _ANSWER = _object(rdata=_S, ttl=_I)
 COMMON: dict[str, Type] = {
     "timestamp": _S,
@@ -42,7 +43,17 @@ OWN: dict[str, dict[str, Type]] = {
         "tcp": _object(tcp_flags_ts=_S, tcp_flags_tc=_S),
     },
     "http": {
-        "http": _object(hostname=_S, url=_S, http_user_agent=_S, http_method=_S, status=_I, server=_S),
+        "http": _object(
+            hostname=_S,
+            url=_S,
+            http_user_agent=_S,
+            http_method=_S,
+            status=_I,
+            server=_S,
+            via=_S,
+            x_powered_by=_S,
+            response_headers=pl.List(_HEADER),
+        ),
     },
     "ssl": {
         "tls": _object(
@@ -51,7 +62,10 @@ OWN: dict[str, dict[str, Type]] = {
     },
     "quic": {"quic": _object(sni=_S, version=_S, ua=_S)},
     "ssh": {"ssh": _object(client=_SOFTWARE, server=_SOFTWARE)},
-    "smtp": {"smtp": _object(helo=_S, mail_from=_S, rcpt_to=pl.List(_S))},
+    "smtp": {
+        "smtp": _object(helo=_S, mail_from=_S, rcpt_to=pl.List(_S)),
+        "email": _object(x_mailer=_S, user_agent=_S, received=pl.List(_S)),
+    },
     "dns": {
         "dns": _object(
             rrname=_S,
@@ -81,6 +95,13 @@ def _banner(side: str) -> pl.Expr:
         pl.lit("SSH-"), _at("ssh", side, "proto_version"), pl.lit("-"), _at("ssh", side, "software_version")
     )
     return parts
+
+
+def _header(name: str, column: str) -> pl.Expr:
+    """A response's header: logged by itself (``custom``), or among all of them (``dump-all-headers``)."""
+    here = pl.element().struct.field("name").str.to_lowercase() == name
+    dumped = _at("http", "response_headers").list.eval(pl.element().filter(here).struct.field("value"))
+    return pl.coalesce(_at("http", column), dumped.list.first())
 
 
 _RFB = {
@@ -149,7 +170,9 @@ COLUMNS: dict[str, dict[str, pl.Expr]] = {
         "user_agent": _at("http", "http_user_agent"),
         "method": _at("http", "http_method"),
         "status_code": _at("http", "status"),
-        "server": _at("http", "server"),
+        "server": _header("server", "server"),
+        "x_powered_by": _header("x-powered-by", "x_powered_by"),
+        "via": _header("via", "via"),
     },
     "ssl": {
         "server_name": _at("tls", "sni"),
@@ -170,6 +193,8 @@ COLUMNS: dict[str, dict[str, pl.Expr]] = {
         "helo": _at("smtp", "helo"),
         "mailfrom": _at("smtp", "mail_from"),
         "rcptto": _at("smtp", "rcpt_to"),
+        "user_agent": pl.coalesce(_at("email", "user_agent"), _at("email", "x_mailer")),
+        "first_received": _at("email", "received").list.first(),
     },
     "dns": {
         "query": pl.coalesce(_at("dns", "rrname"), _QUERY.struct.field("rrname")),
@@ -182,7 +207,7 @@ COLUMNS: dict[str, dict[str, pl.Expr]] = {
         "command": _at("ftp", "command"),
         "arg": _at("ftp", "command_data"),
         "reply_code": _at("ftp", "completion_code").list.first(),
-        "reply_msg": _at("ftp", "reply").list.first(),
+        "reply_msg": _at("ftp", "reply").list.join("\n"),
     },
     "rfb": {"client": _RFB["client"], "server": _RFB["server"]},
     "dhcp": {

@@ -22,7 +22,7 @@ def test_every_example_matches_its_own_rule_first(path: Path) -> None:
 
 
 def test_the_services_that_are_promised_are_there() -> None:
-    promised = "ssh smtp ftp imap pop3 http_server telnet mysql nntp rtsp sip rfb irc ldap"
+    promised = "ssh smtp ftp imap pop3 http_server telnet mysql nntp rtsp sip rfb irc ldap http_via mailer smtp_reply"
     assert set(promised.split()) == set(BANNERS.services)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from enrich.columns import BANNER_LOGS, TYPES
+from enrich.columns import CARRIERS, TYPES
 from enrich.enrichers.banners import ENRICHERS
 from enrich.errors import TableError
 from enrich.model import Resources
@@ -54,7 +54,7 @@ def test_no_banner_says_nothing() -> None:
 def test_every_column_is_in_the_vocabulary() -> None:
     for enricher in ENRICHERS:
         assert set(enricher.columns()) <= TYPES.keys()
-    assert len(ENRICHERS) == len({prefix for _, prefix in BANNER_LOGS})
+    assert len(ENRICHERS) == len({carrier.prefix for carrier in CARRIERS})
 
 
 def test_a_site_s_own_rules_come_first(tmp_path: Path) -> None:
@@ -88,3 +88,36 @@ def test_the_banner_log_names_its_services_itself() -> None:
     )
     found = enricher.prepare(Tables())(keys)
     assert found["product"].to_list() == ["Dovecot", None, None, None]
+
+
+def column(name: str, keys: dict[str, list[str | None]]) -> list[str | None]:
+    enricher = next(item for item in ENRICHERS if item.name == name)
+    frame = pl.DataFrame(keys, schema=dict(enricher.keys))
+    return enricher.prepare(Tables())(frame)["product"].to_list()
+
+
+def test_a_last_reply_stands_in_where_the_greeting_is_not_logged() -> None:
+    """Stock Zeek logs no greeting; how a server accepts a message is its own wording."""
+    queued = "250 2.0.0 Ok: queued as 29FA22CC629"
+    keys = {"banner": ["mx ESMTP Exim 4.96", None, None], "instead": [queued, queued, "250 Ok"]}
+    assert column("smtp_server", keys) == ["Exim", "Postfix", None]
+
+
+def test_a_relayed_message_says_nothing_of_the_host_that_hands_it_on() -> None:
+    keys = {"banner": ["PHPMailer 6.8.0"] * 2, "condition": [None, "from a by b"]}
+    assert column("smtp_client", keys) == ["PHPMailer", None]
+
+
+def test_what_stands_behind_and_before_a_web_server() -> None:
+    assert column("http_backend", {"banner": ["PHP/8.1.2", "ASP.NET"]}) == ["PHP", "ASP.NET"]
+    via = ["1.1 a (edge/9), 1.1 b (squid/6.1)", "1.1 host.example", "1.1 varnish"]
+    assert column("http_proxy", {"banner": via}) == ["Squid", None, "Varnish Cache"]
+
+
+def test_what_zeek_parsed_is_parsed_by_its_type() -> None:
+    """software.log: a browser is the User-Agent's matter, what no type is known for is left alone."""
+    keys = {
+        "banner": ["Microsoft-IIS/7.5", "OpenSSH_8.9p1 Ubuntu-3", "Mozilla/5.0 (X11)", "x/1"],
+        "service": ["HTTP::SERVER", "SSH::CLIENT", "HTTP::BROWSER", None],
+    }
+    assert column("software", keys) == ["IIS", "OpenSSH", None, None]

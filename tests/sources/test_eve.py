@@ -161,7 +161,18 @@ def test_names_and_banners() -> None:
     row = mapped("rfb", event("rfb", rfb={"server_protocol_version": {"major": "3", "minor": "8"}}))
     assert row["server"] == "RFB 003.008"
     row = mapped("ftp", event("ftp", ftp={"reply": ["ready", "now"], "completion_code": ["220"], "command": "USER"}))
-    assert (row["reply_code"], row["reply_msg"], row["command"]) == ("220", "ready", "USER")
+    assert (row["reply_code"], row["reply_msg"], row["command"]) == ("220", "ready\nnow", "USER")
+
+
+def test_headers_by_themselves_and_among_all() -> None:
+    headers = [{"name": "Server", "value": "nginx/1.2"}, {"name": "X-Powered-By", "value": "PHP/8.1"}]
+    row = mapped("http", event("http", http={"hostname": "h", "response_headers": headers}))
+    assert (row["server"], row["x_powered_by"]) == ("nginx/1.2", "PHP/8.1")
+    row = mapped("http", event("http", http={"hostname": "h", "server": "Apache", "via": "1.1 varnish"}))
+    assert (row["server"], row["via"]) == ("Apache", "1.1 varnish")
+    email = {"x_mailer": "PHPMailer 6.8.0", "received": ["from a", "from b"]}
+    row = mapped("smtp", event("smtp", smtp={"helo": "a"}, email=email))
+    assert (row["user_agent"], row["first_received"]) == ("PHPMailer 6.8.0", "from a")
 
 
 def test_events_that_zeek_has_no_log_for_keep_their_names() -> None:
