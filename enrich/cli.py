@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from enrich.errors import AbsentError, ConfigError, EnrichError, OutputError, TableError
+from enrich.machine import keep_memory, use_cores
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 EXIT_SOME, EXIT_USAGE, EXIT_NOTHING, EXIT_OUTPUT = 1, 2, 3, 4
@@ -42,15 +42,6 @@ def _errors(command: Command) -> Command:
             raise SystemExit(130) from None
 
     return wrapped  # type: ignore[return-value]
-
-
-def _keep_memory() -> None:
-    """Let Polars' allocator (jemalloc, in its wheels for Linux) use memory again before it hands it back.
-
-    A batch needs what the one before it needed; handed back and taken anew, every page of it costs the system a fault.
-    Works only before Polars is imported; what the user has set stays.
-    """
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:2000")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,6 +76,7 @@ def main() -> None:
 @click.option(
     "--logs", metavar="LOG,...", help="Write these logs only, e.g. conn,http. The others still give evidence."
 )
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Use N of the processor's cores (default: all).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
 @_errors
 def run(
@@ -95,6 +87,7 @@ def run(
     config: Path | None,
     only: str | None,
     logs: str | None,
+    jobs: int | None,
     quiet: bool,
 ) -> None:
     """Enrich files, directory trees or standard input (-): Zeek TSV or JSON, Suricata EVE; plain, gzip or zstd.
@@ -111,7 +104,9 @@ def run(
       zeek-enrich run /var/log/zeek/2026-11-21 --out enriched --format parquet
       zeek-enrich run /var/log/suricata/eve.json --out enriched --format native --compress zstd
     """
-    _keep_memory()
+    keep_memory()
+    if jobs is not None:
+        use_cores(jobs)
     from enrich.pipeline import Options, Run
     from enrich.terminal import Bar, summary
 

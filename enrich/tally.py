@@ -68,11 +68,15 @@ class Tally:
         merged = parts.group_by(self.keys).agg(*seen, pl.col("rows", *self.sums).sum())
         kept = merged
         if self.each is not None and kept.height > self.each:
-            kept = _head(kept.sort("rows", descending=True), self.keys[:1], self.each)
+            kept = _head(self._busiest(kept), self.keys[:1], self.each)
         if self.most is not None and kept.height > self.most:
-            kept = kept.top_k(self.most, by="rows")
+            kept = self._busiest(kept).head(self.most)
         self.cut += merged.height - kept.height
         return kept
+
+    def _busiest(self, groups: pl.DataFrame) -> pl.DataFrame:
+        """The groups, those with most rows first; those with equally many always in the same order."""
+        return groups.sort("rows", *self.keys, descending=[True, *(False for _ in self.keys)])
 
 
 class Sample:
@@ -123,7 +127,11 @@ class Extremes:
     def add(self, frame: pl.DataFrame) -> None:
         """Look at the rows of a batch."""
         if frame.height:
-            self._parts.add(frame.group_by(self.keys).agg(pl.min(self.of).alias("low"), pl.max(self.of).alias("high")))
+            self._parts.add(
+                frame.group_by(self.keys, maintain_order=True).agg(
+                    pl.min(self.of).alias("low"), pl.max(self.of).alias("high")
+                )
+            )
 
     def frame(self) -> pl.DataFrame | None:
         """The keys, ``low`` and ``high``; None before anything was seen."""

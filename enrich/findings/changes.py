@@ -156,7 +156,7 @@ class BannerChanged:
             if uid is not None:
                 uids[tuple(key)].append(str(uid))
         services: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
-        for row in banners.sort("first_seen").iter_rows(named=True):
+        for row in banners.sort("first_seen", *self.flows.keys).iter_rows(named=True):
             if row["rows"] >= self.table["seen"]:
                 services[row["host"], row["port"], row["service"]].append(row)
         for (host, port, service), rows in services.items():
@@ -207,7 +207,7 @@ class UserAgentConflict:
         for host, os, uid in flows.select("host", "os", "uid").drop_nulls().iter_rows():
             uids[host, os].append(str(uid))
         hosts: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-        for row in agents.sort("first_seen").iter_rows(named=True):
+        for row in agents.sort("first_seen", *self.flows.keys).iter_rows(named=True):
             hosts[row["host"]][row["os"]].append(row)
         for host, told in hosts.items():
             known = {os: rows for os, rows in told.items() if _requests(rows) >= self.table["requests"]}

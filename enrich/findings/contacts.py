@@ -247,7 +247,7 @@ def _lasting(seconds: float) -> str:
 def _by_host(frame: pl.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
     out: dict[str, list[dict[str, Any]]] = defaultdict(list)
     if frame is not None:
-        for row in frame.sort("first_seen").iter_rows(named=True):
+        for row in frame.sort("first_seen", *frame.columns[:3]).iter_rows(named=True):
             out[row["host"]].append(row)
     return out
 

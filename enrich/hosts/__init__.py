@@ -248,7 +248,8 @@ def _busiest(rows: list[Row]) -> list[Row]:
 
 
 def _rows(frame: pl.DataFrame | None) -> list[Row]:
-    return [] if frame is None else list(frame.iter_rows(named=True))
+    """The rows in an order of their own: that of groups depends on the number of threads."""
+    return [] if frame is None else list(frame.sort(frame.columns).iter_rows(named=True))
 
 
 def _by_host(frame: pl.DataFrame | None) -> Groups:
