@@ -111,7 +111,7 @@ class Matcher:
     is missing from the answer the patterns are tried one by one, which is slower and just as right.
     """
 
-    __slots__ = ("_patterns", "_sentinel", "_set")
+    __slots__ = ("_match", "_patterns", "_sentinel", "_set")
 
     def __init__(self, patterns: Sequence[str], *, ignore_case: bool = False, set_memory: int = _SET_MEMORY) -> None:
         """Compile `patterns` (RE2 syntax); raises ValueError("<position>: <reason>") for one that does not compile."""
@@ -131,6 +131,8 @@ class Matcher:
             self._set.Compile()
         except re2.error:  # the budget does not even hold the program
             self._set = None
+        # As for `searcher`: the set inside the wrapper, where it can be had.
+        self._match: Any = getattr(getattr(self._set, "_set", None), "Match", getattr(self._set, "Match", None))
 
     def __getitem__(self, position: int) -> Pattern:
         """One of the patterns."""
@@ -138,7 +140,7 @@ class Matcher:
 
     def first(self, text: bytes) -> int | None:
         """The lowest position whose pattern is found in `text` (UTF-8), or None."""
-        found = self._set.Match(text) if self._set is not None else None
+        found = self._match(text) if self._match is not None else None
         if not found or self._sentinel not in found:
             return next((i for i, pattern in enumerate(self._patterns) if pattern.found(text)), None)
         lowest = min(found)

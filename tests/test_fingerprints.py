@@ -172,7 +172,7 @@ def test_a_set_that_runs_out_while_it_searches_still_answers(monkeypatch: pytest
             return None
 
     matcher = Matcher(PATTERNS)
-    monkeypatch.setattr(matcher, "_set", OutOfMemory())
+    monkeypatch.setattr(matcher, "_match", OutOfMemory().Match)
     assert matcher.first(b"xaab") == 1
     assert matcher.first(b"aab") == 0
     assert matcher.first(b"zzz") is None

@@ -99,6 +99,24 @@ def number(text: str) -> tuple[int, ...]:
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
+class Reading:
+    """A User-Agent as far as the engines have read it; a blank one has no text."""
+
+    __slots__ = ("device", "fields", "odd", "program", "raw", "system", "text", "whole")
+
+    def __init__(self, whole: str | None) -> None:
+        self.whole = whole
+        self.raw = (whole or "")[:LIMIT]
+        printable = self.raw.isprintable()
+        text = self.raw if printable else "".join(char if char.isprintable() else " " for char in self.raw)
+        self.text = text if self.raw.strip() else ""
+        self.fields: dict[str, str] = {}
+        self.device: Any = None
+        self.program: Any = None
+        self.system: Any = None
+        self.odd: dict[str, str] | None = None
+
+
 class Releases:
     """Systems by a number that tells their release: kernel, build, API level, package version."""
 
@@ -126,12 +144,10 @@ class UserAgents:
     """The parser: tables and ua-parser's compiled engine, loaded once."""
 
     def __init__(self, resources: Resources) -> None:
-        from ua_parser.core import Domain
         from ua_parser.loaders import load_lazy_builtins
         from ua_parser.regex import Resolver
 
-        self._resolve: Any = Resolver(load_lazy_builtins())
-        self._all, self._platform = Domain.ALL, Domain.OS | Domain.DEVICE
+        self._engine = Resolver(load_lazy_builtins())
         paths = [*resources.overlays(FOLDER), *(resources.path(name) for name in PROGRAMS)]
         rules = [rule for path in paths for rule in fingerprints.load(path, FIELDS).rules]
         self._programs = Fingerprints(FOLDER, rules, FIELDS)
@@ -147,22 +163,36 @@ class UserAgents:
 
     def parse(self, text: str | None) -> Agent:
         """What a User-Agent says, in printable characters. Never raises; takes time linear in its first LIMIT ones."""
-        if text is None:
-            return Agent()
-        if not text[:LIMIT].strip():
-            return Agent(kind="other", oddity="empty")
-        raw = text[:LIMIT]
-        short = raw if raw.isprintable() else "".join(char if char.isprintable() else " " for char in raw)
-        fields = self._programs.match(short) or {}
-        known = self._resolve(short, self._platform if fields.get("family") else self._all)
+        return self.parse_many([text])[0]
+
+    def parse_many(self, texts: Iterable[str | None]) -> list[Agent]:
+        """`parse` for each of several texts. One engine after the other over all of them: each fills a core's cache."""
+        agents = [Reading(text) for text in texts]
+        said = [agent for agent in agents if agent.text]
+        for agent in said:
+            agent.fields = self._programs.match(agent.text) or {}
+        for agent in said:
+            agent.device = self._engine.de.extract(agent.text)
+        for agent in said:
+            agent.program = None if agent.fields.get("family") else self._engine.ua.extract(agent.text)
+        for agent in said:
+            agent.system = self._engine.os.extract(agent.text)
+        for agent in said:
+            agent.odd = self._oddities.match(agent.raw)
+        return [self._read(agent) for agent in agents]
+
+    def _read(self, reading: Reading) -> Agent:
+        if not reading.text:
+            return Agent() if reading.whole is None else Agent(kind="other", oddity="empty")
+        fields = reading.fields
         agent = Agent(fields.get("family"), fields.get("version"), kind=fields.get("kind"))
         named = agent.family is not None
         if not named:
-            fields = self._name(agent, fields, short, known)
-        self._system(agent, fields, known.os, short)
-        self._device(agent, fields, known.device, short)
-        agent.oddity = fields.get("oddity") or self._oddity(agent, raw, named)
-        if agent.oddity is None and len(text) > LIMIT:
+            fields = self._name(agent, reading)
+        self._system(agent, fields, reading)
+        self._device(agent, fields, reading)
+        agent.oddity = fields.get("oddity") or self._oddity(agent, reading, named)
+        if agent.oddity is None and len(reading.whole or "") > LIMIT:
             agent.oddity = "too long"
         if agent.kind in ("browser", "other") and agent.os in self._mobile and fields.get("mobile") != "no":
             agent.kind = "mobile"
@@ -173,9 +203,9 @@ class UserAgents:
             agent.family = agent.family.replace("%20", " ")
         return agent
 
-    def _name(self, agent: Agent, fields: dict[str, str], text: str, known: Any) -> dict[str, str]:
+    def _name(self, agent: Agent, reading: Reading) -> dict[str, str]:
         """Fill family, version and kind from ua-parser's collection, else by grammar."""
-        found = known.user_agent
+        fields, text, found = reading.fields, reading.text, reading.program
         if found is None or _is_guess(found.family, text):
             grammar = self._fallback.match(text) or {}
             agent.family, agent.version = grammar.get("family"), grammar.get("version")
@@ -183,11 +213,11 @@ class UserAgents:
             return {**grammar, **fields}
         agent.family, agent.version = found.family, _version(found)
         if agent.kind is None:
-            spider = _is_spider(known.device) and found.family not in self._limits  # `Caboto` in IE's text is no bot
+            spider = _is_spider(reading.device) and found.family not in self._limits  # `Caboto` in IE's text is no bot
             agent.kind = self._kinds.get(found.family, "bot" if spider else "browser")
         return fields
 
-    def _system(self, agent: Agent, fields: Mapping[str, str], found: Any, text: str) -> None:
+    def _system(self, agent: Agent, fields: Mapping[str, str], reading: Reading) -> None:
         """Fill the system: what the rule says, what a number tells, else ua-parser's."""
         os, version = self._systems.get(fields.get("os", "").lower()), fields.get("os_version")
         if (distribution := fields.get("distribution")) is not None:
@@ -196,6 +226,7 @@ class UserAgents:
         for kind in NUMBERS:
             if version is None and (value := fields.get(kind)) is not None:
                 os, version = self._by_number(kind, value, os, "arch" in fields)
+        found, text = reading.system, reading.text
         if found is not None and (os is None or version is None):
             name = found.family.lower()
             family = self._systems.get(name)
@@ -216,15 +247,16 @@ class UserAgents:
         found = self._releases.find("darwin_ios" if os == "iOS" else "darwin", value)
         return found or (os or "Mac OS X", "")
 
-    def _device(self, agent: Agent, fields: Mapping[str, str], found: Any, text: str) -> None:
-        agent.device = fields.get("device")
+    def _device(self, agent: Agent, fields: Mapping[str, str], reading: Reading) -> None:
+        agent.device, found, text = fields.get("device"), reading.device, reading.text
         if agent.device is not None or found is None or found.family in NO_DEVICES:
             return
         if not _is_spider(found) and not _mistaken(found.family, text):
             agent.device = _DEVICE_END.split(found.family, maxsplit=1)[0][:80]
 
-    def _oddity(self, agent: Agent, text: str, named: bool) -> str | None:
-        if (found := self._oddities.match(text)) is not None and not (named and found["oddity"] == "no platform"):
+    def _oddity(self, agent: Agent, reading: Reading, named: bool) -> str | None:
+        text = reading.raw
+        if (found := reading.odd) is not None and not (named and found["oddity"] == "no platform"):
             return found["oddity"]
         if named:
             return None
@@ -338,7 +370,7 @@ def prepare(resources: Resources) -> Work:
     parser = load(resources)
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
-        agents = [parser.parse(text) for text in keys["user_agent"]]
+        agents = parser.parse_many(keys["user_agent"])
         return pl.DataFrame({name: pl.Series([getattr(a, name) for a in agents], dtype=pl.String) for name in ADDS})
 
     return work
