@@ -189,7 +189,7 @@ class Judge:
     def _circumstantial(self, key: Key) -> Iterator[Evidence]:
         """What the server, the ports and the sizes say."""
         if key["server_address"] is not None:
-            for name in self.outermost(set(_split(key["server"]))):
+            for name in sorted(self.outermost(set(_split(key["server"])))):
                 what = f"{key['server_address']}:{key['resp_port']}={name}"
                 yield self._refine(Evidence(name, "server", what, f"server.{key['state']}"), key)
         if key["size"] is not None:
