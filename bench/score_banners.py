@@ -9,10 +9,12 @@ folding case, spaces and punctuation. `os` is right, strictly, when it equals th
 2016", "Linux"); `os*` also takes a distribution's name where the label says vendor "Debian" and product "Linux".
 
 The tables know these labels: what is scored here is how well they keep them, not how well they do on other banners.
-For that, a random half of the labels was set aside. Rules from the other half, general knowledge and Recog's list of
-product names had 0.834 of its products, 0.865 of its versions and 0.741 of its systems (`os*`) right before any of its
-rows was looked at; 0.120, 0.078 and 0.070 were wrong, most of them another name for the same product. Its totals had
-been looked at three times by then.
+For that, a random half of the labels was set aside once. Rules from the other half, general knowledge and Recog's list
+of product names had 0.834 of its products, 0.865 of its versions and 0.741 of its systems (`os*`) right before any of
+its rows was looked at; 0.120, 0.078 and 0.070 were wrong, most of them another name for the same product. Its totals
+had been looked at three times by then. Since then a name that no table knows is taken for a product only where a
+version stands beside it, its maker's name split off: with each product of the labels struck from the tables in turn,
+grammar alone then says 79 names rightly and 75 otherwise, where it had been 81 and 150.
 """
 
 from __future__ import annotations

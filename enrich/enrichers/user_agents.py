@@ -324,6 +324,8 @@ def _release(os: str, version: str | None, text: str) -> str | None:
     """ua-parser's release of a system, where it did not take something else for it."""
     if os == "Windows" and version == "95" and "95" not in text:
         return None  # `Win32` is no Windows 95
+    if os == "Windows" and "Windows NT 5.2" in text:
+        return None  # XP for x64 and Server 2003 alike
     if os == "Android":
         if "; Android 10; K)" in text:
             return None  # what Chrome says of every Android and every device
