@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from enrich.errors import AbsentError, ConfigError, EnrichError, OutputError, TableError
+from enrich.errors import SourceError
 from enrich.machine import keep_memory, use_cores
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-EXIT_SOME, EXIT_USAGE, EXIT_NOTHING, EXIT_OUTPUT = 1, 2, 3, 4
-_STATUS = (
-    (AbsentError, EXIT_SOME),
-    (ConfigError, EXIT_USAGE),
-    (TableError, EXIT_USAGE),
-    (OutputError, EXIT_OUTPUT),
-)
+from enrich.process import EXIT_NOTHING, EXIT_SOME, behaved, tell
 
 
-def _errors(command: Command) -> Command:
-    """Turn the package's own errors into one line and an exit status."""
+class _Folder(click.Path):
+    """A folder to write to. An empty name, as an unset variable gives one, is not the current one."""
 
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except EnrichError as error:
-            from enrich.terminal import printable
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
-            click.echo(f"zeek-enrich: {printable(str(error))}", err=True)
-            raise SystemExit(
-                next((status for kind, status in _STATUS if isinstance(error, kind)), EXIT_NOTHING)
-            ) from None
-        except KeyboardInterrupt:
-            click.echo("zeek-enrich: stopped; incomplete outputs were removed", err=True)
-            raise SystemExit(130) from None
 
-    return wrapped  # type: ignore[return-value]
+FOLDER = _Folder(file_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,7 +41,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write to.")
+@click.option("--out", required=True, type=FOLDER, help="Directory to write to.")
 @click.option(
     "--format",
     "format_",
@@ -78,7 +60,7 @@ def main() -> None:
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Use N of the processor's cores (default: all).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
-@_errors
+@behaved
 def run(
     inputs: tuple[str, ...],
     out: Path,
@@ -116,9 +98,10 @@ def run(
     with Bar(quiet) as bar:
         report = Run(options, bar)()
     if report.status == EXIT_NOTHING:
-        raise EnrichError("nothing could be read: no input is a Zeek or Suricata log")
+        told = any(item.wrong for item in report.skipped)
+        raise SourceError(f"nothing could be read{'' if told else ': no Zeek or Suricata log is in the input'}")
     if not quiet:
-        summary(report, out)
+        tell(lambda: summary(report, out))
     raise SystemExit(report.status)
 
 
@@ -129,7 +112,7 @@ def _split(text: str | None) -> tuple[str, ...]:
 @main.command()
 @click.argument("what", nargs=-1, required=True, metavar="port|banner|ua|site|ip [SERVICE] VALUE")
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
-@_errors
+@behaved
 def lookup(what: tuple[str, ...], config: Path | None) -> None:
     """Look one thing up in the tables. With - for VALUE: one value a line in, one JSON object a line out.
 
@@ -173,7 +156,7 @@ def lookup(what: tuple[str, ...], config: Path | None) -> None:
 
 
 @main.command()
-@_errors
+@behaved
 def enrichers() -> None:
     """List what is installed: each enricher with what it reads, what it adds and its tables."""
     from enrich import registry
@@ -188,7 +171,7 @@ def enrichers() -> None:
 @click.option(
     "--recog", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A Recog xml directory to check."
 )
-@_errors
+@behaved
 def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> None:
     """Validate mapping tables and run their embedded examples: all, or those named, e.g. sites banners/ssh.toml."""
     from enrich import configuration
@@ -207,7 +190,7 @@ def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> N
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The site's own tables; without it those that the run used.",
 )
-@_errors
+@behaved
 def explain(directory: Path, uid: str, config: Path | None) -> None:
     """Show every piece of evidence behind one verdict: DIR is a run's output, UID the flow's uid (or flow_id).
 
@@ -223,7 +206,7 @@ def explain(directory: Path, uid: str, config: Path | None) -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write to.")
+@click.option("--out", required=True, type=FOLDER, help="Directory to write to.")
 @click.option(
     "--with",
     "analyzer",
@@ -240,7 +223,7 @@ def explain(directory: Path, uid: str, config: Path | None) -> None:
 )
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
-@_errors
+@behaved
 def pcap(
     files: tuple[Path, ...],
     out: Path,
@@ -266,18 +249,18 @@ def pcap(
     with Bar(quiet) as bar:
         report, problems = captures.run(files, Options((), out, format_, config=config), analyzer, timeout, bar)
     if not quiet:
-        summary(report, out)
+        tell(lambda: summary(report, out))
     raise SystemExit(report.status or int(bool(problems)))
 
 
 @main.command()
 @click.argument("target", type=click.Choice(["zeek", "intel", "suricata"]))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write to.")
+@click.option("--out", required=True, type=FOLDER, help="Directory to write to.")
 @click.option(
     "--category", "categories", multiple=True, metavar="NAME", help="Only sites of this category; repeatable."
 )
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
-@_errors
+@behaved
 def export(target: str, out: Path, categories: tuple[str, ...], config: Path | None) -> None:
     """Write the sites tables for what watches live.
 
@@ -313,7 +296,7 @@ def export(target: str, out: Path, categories: tuple[str, ...], config: Path | N
 @click.option("--scan", multiple=True, metavar="FILE", help="What a port scan found: nmap -oX; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
-@_errors
+@behaved
 def reconcile(
     directory: Path,
     services: tuple[str, ...],
@@ -363,7 +346,7 @@ def reconcile(
 @click.argument("ip", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Also the servers outside the site.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@_errors
+@behaved
 def hosts(directory: Path, ip: str | None, everybody: bool, as_json: bool) -> None:
     """Show what each host runs, serves and is: DIR is a run's output. With IP, all that is known of one host.
 
@@ -387,7 +370,7 @@ def hosts(directory: Path, ip: str | None, everybody: bool, as_json: bool) -> No
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
 @click.option("--kind", help="Only this kind, e.g. port_contradiction.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@_errors
+@behaved
 def findings(directory: Path, kind: str | None, as_json: bool) -> None:
     """Show what deserves a look, the gravest first: DIR is a run's output.
 

@@ -92,14 +92,15 @@ class Run:
         self.folder = Folder(self.options.out, OWN)
         try:
             files = self._discover()
+            rejects = self.folder.open_own("rejects.ndjson")  # now, to know early whether it can be written
             self.survey(files)
             self._check_logs(files)
-            self._enrich(files)
+            self._enrich(files, rejects)
             self._write_run(began)
         except (OutputError, KeyboardInterrupt) as error:
             self.folder.discard()  # makes room, where the disk is full
             with suppress(OutputError):
-                self._write_run(began, failed=str(error) or "interrupted")
+                self._write_run(began, failed=str(error) if isinstance(error, OutputError) else "interrupted")
             raise
         finally:
             self.folder.discard()
@@ -163,9 +164,8 @@ class Run:
         self.folder.keep(file.path for file in files)
         return files
 
-    def _enrich(self, files: list[LogFile]) -> None:
+    def _enrich(self, files: list[LogFile], rejects: OutFile) -> None:
         self.progress.start("enriching", sum(file.size for file in files))
-        rejects = self.folder.open_own("rejects.ndjson")
         with ThreadPoolExecutor(max_workers=1) as reader, ThreadPoolExecutor(max_workers=1) as writer:
             for file in files:
                 _FileRun(self, file, rejects, reader, writer)()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SHOWN = 15
 _ENDLESS = 1 << 20
 """The width of what goes to no terminal."""
+_BESIDE_THE_BAR = len("enriching  100% 1,000,000 rows/s 0:00:00 ")
 
 
 def printable(text: str) -> str:
@@ -41,10 +42,16 @@ def out() -> Console:
     return _console(sys.stdout.isatty(), stderr=False)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the command line end, which knows the exit status."""
+        raise BrokenPipeError
+
+
 def _console(terminal: bool, stderr: bool) -> Console:
     # NO_COLOR (no-color.org) takes bold and italics along.
     plain = bool(os.environ.get("NO_COLOR"))
-    return Console(
+    return _Console(
         stderr=stderr,
         highlight=False,
         soft_wrap=not terminal,
@@ -73,7 +80,7 @@ class Bar(pipeline.Progress):
         self.console = _console(sys.stderr.isatty(), stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(max(4, min(40, self.console.width - _BESIDE_THE_BAR))),
             TaskProgressColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),

@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pipeline", "frames", "lookups", "explain", "checks", "exports", "docs", "reconcile"),
     ("captures",),
     ("terminal", "terminal_tables", "terminal_reconcile"),
+    ("process",),
     ("cli",),
 )
 APART = ("enrichers", "sinks")

@@ -6,6 +6,7 @@ written.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -20,8 +21,10 @@ from typing import Any
 
 import pytest
 import zstandard
+from click.testing import CliRunner
 from conftest import ROOT, Outcome, Run
 
+from enrich.cli import main
 from enrich.pipeline import OWN
 
 HEADER = (
@@ -724,3 +727,51 @@ def test_one_bad_file_among_good_ones_stops_nothing(run: Run, tmp_path: Path) ->
     assert outcome.rows["rejected"] == 1
     clean = run(ROOT / "examples/zeek")
     assert outcome.records("conn.ndjson") == clean.records("conn.ndjson")
+
+
+def test_an_empty_name_is_not_the_current_directory(
+    run: Run, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(tsv(row(1)))
+    monkeypatch.chdir(tmp_path)
+    outcome = run("", out=tmp_path / "out")
+    assert outcome.status == NOTHING
+    assert "'': an empty name; for the current directory say ." in outcome.stderr
+    done = CliRunner().invoke(main, ["run", str(file), "--out", ""])
+    assert done.exit_code == 2
+    assert "the name is empty" in done.stderr
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_what_an_earlier_run_wrote_beside_its_logs_is_no_log(run: Run, tmp_path: Path) -> None:
+    first = run(ROOT / "examples/zeek", out=tmp_path / "in" / "old")
+    again = run(tmp_path / "in", out=tmp_path / "out")
+    assert again.status == GOOD
+    assert again.rows["in"] == first.rows["out"]
+    assert "of no known log" not in again.stderr
+    reasons = {Path(item["name"]).name: item["reason"] for item in again.run["skipped"]}
+    own = {path.name for path in first.out.iterdir()} & {*OWN}
+    assert reasons.keys() == own == {*OWN}
+
+
+def test_an_output_directory_that_cannot_be_written_is_told_before_anything_is_read(
+    run: Run, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from enrich import pipeline
+
+    file.write_text(tsv(row(1)))
+    (tmp_path / "out" / "rejects.ndjson" / "x").mkdir(parents=True)
+    (tmp_path / "out").chmod(0o555)
+    monkeypatch.setattr(pipeline.Run, "survey", lambda *_: pytest.fail("it was read"))
+    if os.geteuid() == 0:  # permissions do not hold root back
+        opened = Path.open
+
+        def forbidden(path: Path, mode: str = "r", **more: Any) -> Any:
+            if "w" in mode:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return opened(path, mode, **more)
+
+        monkeypatch.setattr(Path, "open", forbidden)
+    outcome = run(file, out=tmp_path / "out")
+    assert outcome.status == UNWRITABLE
+    assert "Permission denied; allow it, or name another place with --out" in outcome.stderr

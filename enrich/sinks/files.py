@@ -36,8 +36,9 @@ class Folder:
         self._inputs: set[Path] = set()
         self._open: list[OutFile] = []
         self._scratch: list[Path] = []
-        self._made = not root.exists()
+        self._made = False
         try:
+            self._made = not root.exists()
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError.of(root, error) from error

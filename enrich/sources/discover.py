@@ -21,6 +21,8 @@ _HEADER = re.compile(rb"#(?:separator|fields|path|set_separator|types)[ \t]")
 _LINES = 100
 _STEM_LOG = re.compile(r"[A-Za-z0-9_-]+")
 STDIN = "-"
+_BESIDE = ("findings.ndjson", "hosts.ndjson", "rejects.ndjson")
+"""What a run writes beside its logs and its ``run.json``; these would look like logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile 
     ``spool`` first, because a run reads its input twice. Raises ConfigError for an input that is the output directory.
     """
     wanted = list(inputs)
-    folders = {_real(text): text for text in reversed(wanted) if text != STDIN and _is_folder(Path(text))}
+    folders = {_real(text): text for text in reversed(wanted) if text not in (STDIN, "") and _is_folder(Path(text))}
     if _real(out) in folders:
         text = folders[_real(out)]
         raise ConfigError(f"{text}: cannot be the input and the output; name another directory with --out")
@@ -67,6 +69,8 @@ def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile 
         place = STDIN if text == STDIN else _real(text)
         if place in been and (place == STDIN or place in folders):
             yield Skipped(shown(text), "named twice: read once", wrong=False, again=True)
+        elif not text:
+            yield Skipped("''", "an empty name; for the current directory say .", wrong=True)
         elif text == STDIN:
             yield found.one(_spool(spool), "standard input", PurePosixPath("stdin"), named=True, stdin=True)
         elif place in folders:
@@ -101,8 +105,12 @@ def _walk(folder: Path, out: Path, been: set[Path]) -> Iterator[Path | Skipped]:
     except OSError as error:
         yield Skipped(shown(folder), error.strerror or str(error), wrong=True)
         return
+    earlier = _BESIDE if folder / "run.json" in entries else ()
     for entry in entries:
         if entry.name.startswith("."):
+            continue
+        if entry.name in earlier:
+            yield Skipped(shown(entry), "no log: an earlier run wrote it", wrong=False)
             continue
         if _is_folder(entry):
             yield from _walk(entry, out, been)
