@@ -59,6 +59,11 @@ def main() -> None:
     "--logs", metavar="LOG,...", help="Write these logs only, e.g. conn,http. The others still give evidence."
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Use N of the processor's cores (default: all).")
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What earlier runs learned: read first, replaced at the end. Made if it is not there.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
 @behaved
 def run(
@@ -70,6 +75,7 @@ def run(
     only: str | None,
     logs: str | None,
     jobs: int | None,
+    state: Path | None,
     quiet: bool,
 ) -> None:
     """Enrich files, directory trees or standard input (-): Zeek TSV or JSON, Suricata EVE; plain, gzip or zstd.
@@ -85,6 +91,7 @@ def run(
       zeek-enrich run examples/zeek --out enriched
       zeek-enrich run /var/log/zeek/2026-11-21 --out enriched --format parquet
       zeek-enrich run /var/log/suricata/eve.json --out enriched --format native --compress zstd
+      zeek-enrich run conn.09:00:00-10:00:00.log.gz dns.09:00:00-10:00:00.log.gz --out enriched --state site.state
     """
     keep_memory()
     if jobs is not None:
@@ -94,7 +101,7 @@ def run(
 
     if format_ == "parquet" and compress != "none":
         raise click.UsageError("--compress is for ndjson and native; parquet is compressed by itself")
-    options = Options(inputs, out, format_, compress, config, _split(only), frozenset(_split(logs)))
+    options = Options(inputs, out, format_, compress, config, _split(only), frozenset(_split(logs)), state)
     with Bar(quiet) as bar:
         report = Run(options, bar)()
     if report.status == EXIT_NOTHING:

@@ -30,6 +30,9 @@ class Answers:
         """Remember answers; times in epoch seconds, TTLs in seconds (at most a week counts)."""
         since = times.fill_null(0).clip(0, 2**32 - 2**21).cast(pl.UInt32).to_numpy()
         until = since + ttls.fill_null(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy() + np.uint32(self.grace)
+        self._take(keys, since, until, names)
+
+    def _take(self, keys: Keys, since: Seconds, until: Seconds, names: Keys) -> None:
         self._new.append((keys, since, until, names))
         self._pending += len(keys)
         if self._pending > max(_ANSWERS_PENDING, 0 if self._settled is None else len(self._settled[0]) // 4):
@@ -52,6 +55,14 @@ class Answers:
         found = low - 1
         safe = np.maximum(found, 0)
         return np.where((found >= first) & (when <= until[safe]), names[safe], np.uint64(0))
+
+    def rows(self) -> pl.DataFrame:
+        """All of it: columns ``key``, ``since`` and ``until`` (epoch seconds) and ``value`` (the name)."""
+        return pl.DataFrame(dict(zip(("key", "since", "until", "value"), self._settle(), strict=True)))
+
+    def remember(self, rows: pl.DataFrame) -> None:
+        """Add what :meth:`rows` gave."""
+        self._take(*(rows[name].to_numpy() for name in ("key", "since", "until", "value")))
 
     def __len__(self) -> int:
         return len(self._settle()[0])

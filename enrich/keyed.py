@@ -105,5 +105,14 @@ class Keyed:
         at = np.minimum(positions(known, keys), len(known) - 1)
         return np.where(known[at] == keys, values[at], np.uint64(0))
 
+    def rows(self) -> pl.DataFrame:
+        """All of it: columns ``key`` and ``value``, in the order of the keys."""
+        keys, values = self._settle()
+        return pl.DataFrame({"key": keys, "value": values})
+
+    def remember(self, rows: pl.DataFrame) -> None:
+        """Add what :meth:`rows` gave."""
+        self.add(rows["key"].to_numpy(), rows["value"].to_numpy())
+
     def __len__(self) -> int:
         return len(self._settle()[0])

@@ -31,6 +31,7 @@ from enrich.sinks.files import SUFFIXES, Folder, OutFile
 from enrich.sources import eve, zeek_json, zeek_tsv
 from enrich.sources.discover import LogFile, discover, shown
 from enrich.sources.lines import read_chunks
+from enrich.state import State
 from enrich.tables import Tables
 
 __all__ = ["FORMATS", "FileReport", "Options", "Progress", "Report", "Run"]
@@ -57,6 +58,7 @@ class Options:
     config: Path | None = None
     only: tuple[str, ...] = ()
     logs: frozenset[str] = frozenset()
+    state: Path | None = None
 
 
 class Progress:
@@ -85,10 +87,13 @@ class Run:
         self.logs = logs.load(self.tables)
         self.found: set[str] = set()
         self.report = Report()
+        self.state = State(options.state) if options.state is not None else None
 
     def __call__(self) -> Report:
         """Run. Raises EnrichError for what no single record is to blame for."""
         began = time.time()
+        if self.state is not None and (note := self.state.load(self.engine.survey)) is not None:
+            self.progress.problem(note)
         self.folder = Folder(self.options.out, OWN)
         try:
             files = self._discover()
@@ -96,6 +101,7 @@ class Run:
             self.survey(files)
             self._check_logs(files)
             self._enrich(files, rejects)
+            self._save_state()
             self._write_run(began)
         except (OutputError, KeyboardInterrupt) as error:
             self.folder.discard()  # makes room, where the disk is full
@@ -104,6 +110,8 @@ class Run:
             raise
         finally:
             self.folder.discard()
+            if self.state is not None:
+                self.state.discard()
         return self.report
 
     def survey(self, files: list[LogFile]) -> None:
@@ -123,7 +131,17 @@ class Run:
                 except SourceError:
                     continue  # the second pass says so
         self.directions.settled = True
+        if self.state is not None:
+            self.state.exchange(known)
         known.settle()
+
+    def _save_state(self) -> None:
+        """Keep for the next run what was learned, if there was anything to learn from."""
+        if self.state is None or not self.report.files:
+            return
+        if (note := self.state.save()) is not None:
+            self.progress.problem(note)
+        self.report.state = {"loaded": self.state.loaded, "saved": self.state.saved}
 
     def _wanted(self, log: str) -> frozenset[str]:
         """What the survey reads of a log; readers ask for every log that they meet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from enrich.keyed import Keyed, Keys
@@ -39,6 +40,15 @@ class ProtocolSets:
         distinct = masks.unique()
         texts = pl.Series("text", [self._text(row) for row in distinct.iter_rows()], pl.String)
         return masks.join(distinct.with_columns(texts), on=masks.columns, how="left", maintain_order="left")["text"]
+
+    def rows(self) -> pl.DataFrame:
+        """All of it: columns ``key`` and ``value`` (names joined by commas), in the order of the keys."""
+        keys = np.unique(np.concatenate([np.zeros(0, np.uint64), *(page.rows()["key"] for page in self._pages)]))
+        return pl.DataFrame({"key": keys, "value": self.get(keys)})
+
+    def remember(self, rows: pl.DataFrame) -> None:
+        """Add what :meth:`rows` gave."""
+        self.add(rows["key"].to_numpy(), rows["value"])
 
     def __len__(self) -> int:
         return sum(map(len, self._pages))

@@ -39,13 +39,14 @@ class FileReport:
 
 @dataclass(slots=True)
 class Report:
-    """What became of a run."""
+    """What became of a run. ``state``: rows of the state file that it read and wrote."""
 
     files: list[FileReport] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
     bytes_out: int = 0
     applications: list[dict[str, Any]] = field(default_factory=list)
+    state: dict[str, int] | None = None
 
     @property
     def status(self) -> int:
@@ -76,6 +77,7 @@ def run_record(
             "left_out": sum(item.left_out for item in report.files),
         },
         "applications": report.applications,
+        "state": report.state,
         "files": [asdict(item) for item in report.files],
         "skipped": [{"name": item.name, "reason": item.reason} for item in report.skipped],
         "enrichers": list(enrichers),

@@ -69,10 +69,18 @@ class Survey:
         self.asked = Answers()
         self.names = Texts()
         self._services: dict[str, str | None] = {}
+        self.following = False
+        self.newest = 0.0
+        self._finished: list[Keys] = []
+
+    def follow(self) -> None:
+        """From now on also remember which flows have come to their end and when that was, for :mod:`enrich.state`."""
+        self.following = True
 
     def wanted(self, log: str) -> frozenset[str]:
         """The columns of a log that the survey reads; empty if the log says nothing about flows."""
-        return _READ.get(log, _FLOW if log in self.catalogue.by_log else frozenset())
+        read = _READ.get(log, _FLOW if log in self.catalogue.by_log else frozenset())
+        return read | {"ts"} if self.following and read else read
 
     def stores(self) -> dict[str, Keyed | ProtocolSets | Answers]:
         """All that is remembered but the texts, by what it is called; ``flow_`` are those by uid."""
@@ -94,6 +102,8 @@ class Survey:
     def add(self, batch: Batch) -> None:
         """Take in one batch of any log."""
         frame, log = batch.frame, batch.log
+        if self.following:
+            self._follow(frame, log)
         if log == "x509":
             self._add_certificates(frame)
             return
@@ -207,6 +217,24 @@ class Survey:
         self.asked.add(hashes(rows["client"], rows["answer"]), rows["ts"], rows["ttl"], names)
         # What anybody was told counts only of an address that goes by one name: a shared one says nothing.
         self.asked_by_any.add(hashes(rows["answer"]), names)
+
+    def _follow(self, frame: pl.DataFrame, log: str) -> None:
+        if frame.schema.get("ts") == pl.Float64:
+            newest = frame["ts"].max()
+            self.newest = max(self.newest, newest if isinstance(newest, float) else 0.0)
+        if log == "conn" and "uid" in frame.columns:
+            self._finished.append(hashes(frame["uid"]))
+
+    def finished(self) -> Keys:
+        """The keys of the flows whose conn record has come: nothing that is known of them is of use to a later run."""
+        return np.unique(np.concatenate([np.zeros(0, np.uint64), *self._finished]))
+
+    def texts_of(self, rows: Mapping[str, pl.DataFrame]) -> pl.Series:
+        """The texts that rows of the stores speak of, each once."""
+        keys = [rows[name]["value"].to_numpy() for name in ("server_names", "certificate_names", "asked_by_any")]
+        keys += [rows["answers"]["value"].to_numpy()]
+        keys += [self.names.whole(rows["flow_names"]["value"].to_numpy() & ~_HOST_BIT)]
+        return self.names.get(np.unique(np.concatenate(keys))).drop_nulls()
 
     def settle(self) -> None:
         """All batches have come: sort what was remembered, and give back the memory that took."""

@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("enrichers", "sources", "shapes", "sinks"),
     ("survey", "verdict", "flows", "hosts", "findings", "traffic"),
     ("registry",),
-    ("configuration", "engine", "report"),
+    ("configuration", "engine", "report", "state"),
     ("records", "observed", "written"),
     ("pipeline", "frames", "lookups", "explain", "checks", "exports", "docs", "reconcile"),
     ("captures",),

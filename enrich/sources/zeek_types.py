@@ -42,6 +42,7 @@ FIELDS: dict[str, Type] = {
     "status_code": pl.UInt64,
     "cert_chain_fuids": pl.List(pl.String),
     "cert_chain_fps": pl.List(pl.String),
+    "san.dns": pl.List(pl.String),
     "orig_sizes": pl.List(pl.UInt64),
     "resp_sizes": pl.List(pl.UInt64),
     "rejected": pl.Boolean,
