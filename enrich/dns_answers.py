@@ -19,6 +19,7 @@ class Answers:
     """DNS answers: under which key (client and address) which name was told, from when until when.
 
     An answer that repeats the one before it lengthens that one, so what is remembered is bounded by distinct answers.
+    Where batches do not come in the order of time, an answer between two that were joined so may win too early.
     """
 
     grace: int = 3600

@@ -50,9 +50,22 @@ def plainly(answers: list[Answer], key: int, when: int) -> set[int]:
     st.integers(1, 25),
 )
 def test_the_latest_answer_that_still_holds(answers: list[Answer], queries: list[tuple[int, int]], step: int) -> None:
+    answers.sort(key=lambda answer: answer[1])
     for (key, when), name in zip(queries, asked(answers, queries, step=step), strict=True):
         expected = plainly(answers, key, when)
         assert {name} - {0} == expected, (key, when)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 2), st.integers(1, 400), st.just(50), st.integers(1, 3)), min_size=1, max_size=25),
+    st.lists(st.tuples(st.integers(1, 2), st.integers(1, 700)), min_size=1, max_size=20),
+    st.integers(1, 25),
+)
+def test_batches_in_any_order(answers: list[Answer], queries: list[tuple[int, int]], step: int) -> None:
+    """The name may then be another than the latest, but it is one that was told before."""
+    for (key, when), name in zip(queries, asked(answers, queries, step=step), strict=True):
+        told = {name for other, since, _, name in answers if other == key and since <= when + 1}
+        assert name in told | {0}
 
 
 def test_nothing_is_known_before_the_first_answer_or_after_the_last_has_lapsed() -> None:
