@@ -57,7 +57,7 @@ def test_the_latest_answer_that_still_holds(answers: list[Answer], queries: list
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 2), st.integers(1, 400), st.just(50), st.integers(1, 3)), min_size=1, max_size=25),
+    st.lists(st.tuples(st.integers(1, 2), st.integers(1, 400), st.just(50), st.integers(1, 3)), min_size=1, max_size=9),
     st.lists(st.tuples(st.integers(1, 2), st.integers(1, 700)), min_size=1, max_size=20),
     st.integers(1, 25),
 )
