@@ -90,15 +90,15 @@ BANNER_LOGS: tuple[tuple[str, str], ...] = tuple(
 )
 """The logs and prefixes that say what the software of a host's service or client is."""
 SOFTWARE_TYPES = {
-    "HTTP::SERVER": "http_server",
-    "HTTP::APPSERVER": "http_server",
-    "SSH::SERVER": "ssh",
-    "SSH::CLIENT": "ssh",
-    "SMTP::MAIL_CLIENT": "mailer",
-    "FTP::SERVER": "ftp",
-    "MySQL::SERVER": "mysql",
+    "HTTP::SERVER": ("http_server", "http_server"),
+    "HTTP::APPSERVER": ("http_server", "http_backend"),
+    "SSH::SERVER": ("ssh", "ssh_server"),
+    "SSH::CLIENT": ("ssh", "ssh_client"),
+    "SMTP::MAIL_CLIENT": ("mailer", "smtp_client"),
+    "FTP::SERVER": ("ftp", "ftp_server"),
+    "MySQL::SERVER": ("mysql", "mysql_server"),
 }
-"""The service whose banner each type of Zeek's software.log is."""
+"""Of each type of Zeek's software.log: the service whose banner it is, and who says it in that service's own log."""
 
 COLUMNS: tuple[Column, ...] = (
     *(

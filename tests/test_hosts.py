@@ -86,6 +86,39 @@ def test_a_server(site: Site, profiles: Profiles) -> None:
     assert ("OpenSSH", "9.2p1", "ssh_server") in {(s["product"], s["version"], s["source"]) for s in record["software"]}
 
 
+def test_software_is_listed_once_whichever_logs_name_it(site: Site, profiles: Profiles) -> None:
+    uid = site.flow(CLIENT, SERVER, 80, 0, "http")
+    site.log(
+        "http", uid, host="www.corp.example", server="Microsoft-IIS/7.5", x_powered_by="PHP/7.2.3", user_agent=CHROME
+    )
+    named = {"version.major": 7, "version.minor": 5}
+    for host, port, kind, text, fields in (
+        (SERVER, 80, "HTTP::SERVER", "Microsoft-IIS/7.5", {"name": "Microsoft-IIS", **named}),
+        (SERVER, 80, "HTTP::APPSERVER", "PHP/7.2.3", {"name": "PHP", "version.major": 7, "version.minor": 2}),
+        (CLIENT, None, "HTTP::BROWSER", CHROME, {"name": "Chrome", "version.major": 126}),
+        (CLIENT, None, "HTTP::BROWSER", "Frobnicator/3.1", {"name": "Frobnicator", "version.major": 3}),
+    ):
+        record = {"ts": START + 1, "host": host, "host_p": port, "software_type": kind, "unparsed_version": text}
+        site.logs["software"].append(record | fields)
+    found = profiles()
+    server = [(s["product"], s["version"], s.get("vendor"), s["source"]) for s in found[SERVER]["software"]]
+    assert server == [("IIS", "7.5", "Microsoft", "http_server"), ("PHP", "7.2.3", "PHP", "http_backend")]
+    [service] = found[SERVER]["services"]
+    assert (service["product"], service["version"]) == ("IIS", "7.5")  # and not what stands behind it
+    client = [(s["product"], s["source"]) for s in found[CLIENT]["software"]]
+    assert client == [("Chrome", "user_agent"), ("Frobnicator", "software")]
+
+
+def test_a_banner_in_two_logs_is_one_witness(site: Site, profiles: Profiles) -> None:
+    banner = "OpenSSH_9.2p1 Debian-2+deb12u3"
+    uid = site.flow(CLIENT, SERVER, 22, 0, "ssh")
+    site.log("ssh", uid, server=f"SSH-2.0-{banner}")
+    alone = profiles()[SERVER]["os"]
+    record = {"ts": START, "host": SERVER, "host_p": 22, "software_type": "SSH::SERVER", "name": "OpenSSH"}
+    site.logs["software"].append(record | {"unparsed_version": banner, "version.major": 9, "version.minor": 2})
+    assert profiles()[SERVER]["os"] == alone
+
+
 def test_a_server_outside_in_few_fields(site: Site, profiles: Profiles) -> None:
     site.web(CLIENT, "www.example.net", 0, OUTSIDE)
     record = profiles()[OUTSIDE]

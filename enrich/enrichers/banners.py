@@ -63,7 +63,7 @@ def _enricher(carrier: Carrier) -> Enricher:
 def _texts(carrier: Carrier, keys: pl.DataFrame) -> pl.DataFrame:
     """The service and the text of each banner; "" where there is none."""
     service: pl.Expr = pl.lit(carrier.service) if carrier.service is not None else pl.col("service")
-    service, text = service.replace(SOFTWARE_TYPES), pl.col("banner")
+    service, text = service.replace({kind: of for kind, (of, _) in SOFTWARE_TYPES.items()}), pl.col("banner")
     if carrier.instead is not None:
         service = pl.when(text.is_null()).then(pl.lit(carrier.instead[0])).otherwise(service)
         text = pl.coalesce(text, "instead")

@@ -161,8 +161,9 @@ class _About:
         for row in self.sites.get(ip, []):
             if row["category"] == "antivirus" and row["product"]:
                 rows.append({**row, "version": None, "vendor": None, "source": "site"})
+        elsewhere = [row for row in rows if row["source"] != "software"]
         for row in rows:
-            if not row["product"]:
+            if not row["product"] or (row["source"] == "software" and any(_same(row, other) for other in elsewhere)):
                 continue
             key = (row["product"], row["version"], row["vendor"], row["source"])
             known = found.setdefault(
@@ -241,6 +242,13 @@ def _application(row: Row) -> Row:
 
 def _seen(row: Row, **fields: Any) -> Row:
     return {**fields, "first_seen": row["first_seen"], "last_seen": row["last_seen"]}
+
+
+def _same(logged: Row, other: Row) -> bool:
+    """Whether what Zeek's software.log names is known from elsewhere; Zeek keeps the first numbers of a version."""
+    if logged["product"].lower() != (other["product"] or "").lower():
+        return False
+    return logged["version"] is None or f"{other['version']}.".startswith(f"{logged['version']}.")
 
 
 def _busiest(rows: list[Row]) -> list[Row]:

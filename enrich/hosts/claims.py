@@ -6,14 +6,18 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from enrich.columns import BANNER_LOGS
+from enrich.columns import BANNER_LOGS, SOFTWARE_TYPES
 from enrich.tally import Tally
 
 _HOST = {"orig": "id.orig_h", "resp": "id.resp_h"}
 _BANNER = ("product", "version", "vendor", "os", "os_version", "hostname")
+# What stands behind a web server may run on another machine: its product counts, as Zeek counts it, not its system.
+_BACKEND, _BACKEND_FIELDS = "http_backend", ("product", "version", "vendor")
+_LOGGED = "software"
 _UA = ("ua.family", "ua.version", "ua.os", "ua.os_version", "ua.kind")
 _SYN = ("syn_ttl", "syn_window", "syn_mss", "syn_wscale", "syn_options")
 _VERSION = tuple(f"version.{part}" for part in ("major", "minor", "minor2", "minor3"))
+_SOURCES = {kind: source for kind, (_, source) in SOFTWARE_TYPES.items()}
 SOFTWARE = ("ip", "port", "source", "product", "version", "vendor", "os", "os_version")
 AGENT = ("ip", "family", "version", "os", "os_version", "kind")
 SYN = ("ip", "ttl", "window", "mss", "scale", "options")
@@ -22,11 +26,12 @@ SYN = ("ip", "ttl", "window", "mss", "scale", "options")
 def reads() -> Mapping[str, frozenset[str]]:
     """The columns of each log that say something of hosts."""
     wanted: dict[str, set[str]] = {
-        "http": {"id.orig_h", *_UA},
+        "http": {"id.orig_h", *_UA, *(f"{_BACKEND}.{name}" for name in _BACKEND_FIELDS)},
         "dhcp": {"assigned_addr", "client_addr", "host_name", "vendor_class", "client_software"},
         "ntlm": {"id.orig_h", "id.resp_h", "hostname", "server_nb_computer_name", "server_dns_computer_name"},
         "snmp": {"id.resp_h", "display_string"},
-        "software": {"host", "host_p", "software_type", "name", "unparsed_version", *_VERSION},
+        _LOGGED: {"host", "host_p", "software_type", "name", "unparsed_version", *_VERSION}
+        | {f"{_LOGGED}.{name}" for name in _BANNER},
         "syn": {"id.orig_h", *_SYN},
     }
     for log, prefix in BANNER_LOGS:
@@ -61,6 +66,9 @@ class Claims:
             if name == log:
                 self._banner(frame, log, prefix)
         if log == "http":
+            behind = {name: f"{_BACKEND}.{name}" for name in _BACKEND_FIELDS}
+            backends = _as(frame, {"ip": "id.resp_h", "port": "", **behind}, ("port",))
+            self._product(backends.with_columns(pl.lit(_BACKEND).alias("source")))
             agents = _as(frame, dict(zip(AGENT, ("id.orig_h", *_UA), strict=True)))
             self.agents.add(agents.filter(pl.any_horizontal(pl.col("family", "os").is_not_null())))
         elif log == "dhcp":
@@ -74,7 +82,7 @@ class Claims:
                 self._name(_as(frame, {"ip": ip, "name": name}))
         elif log == "snmp":
             self._system(frame, "snmp", "id.resp_h", "display_string")
-        elif log == "software":
+        elif log == _LOGGED:
             self._software(frame)
         elif log == "syn":
             shapes = _as(frame, dict(zip(SYN, ("id.orig_h", *_SYN), strict=True)), (*SYN[1:5],))
@@ -88,8 +96,13 @@ class Claims:
         service = pl.col("source").str.split(",").list.last() + "_server"
         source = pl.lit(prefix.rstrip(".")) if log != "banner" else pl.coalesce(service, pl.lit("banner"))
         found = found.with_columns(source.alias("source"))
-        self.software.add(found.filter(pl.any_horizontal(pl.col("product", "os").is_not_null())))
+        self._product(found)
         self._name(found.select("ts", "ip", name="hostname"))
+
+    def _product(self, found: pl.DataFrame) -> None:
+        missing = (pl.lit(None, pl.String).alias(name) for name in SOFTWARE if name not in found.columns)
+        whole = found.with_columns(missing)
+        self.software.add(whole.filter(pl.any_horizontal(pl.col("product", "os").is_not_null())))
 
     def _dhcp(self, frame: pl.DataFrame) -> None:
         addresses = [pl.col(name) for name in ("assigned_addr", "client_addr") if name in frame.columns]
@@ -101,15 +114,30 @@ class Claims:
             self._system(frame, "dhcp", "ip", column)
 
     def _software(self, frame: pl.DataFrame) -> None:
+        """What software.log lists: as its text reads here and is called in other logs, else as Zeek has it."""
         parts = [pl.col(name).cast(pl.String) for name in _VERSION if name in frame.columns]
-        version = pl.concat_str(parts, separator=".", ignore_nulls=True) if parts else pl.lit(None, pl.String)
-        numbered = frame.with_columns(pl.when(version != "").then(version).alias("_version"))
-        found = _as(numbered, {"ip": "host", "port": "host_p", "product": "name", "version": "_version"}, ("port",))
-        none = [pl.lit(None, pl.String).alias(name) for name in ("vendor", "os", "os_version")]
-        self.software.add(
-            found.filter(pl.col("product").is_not_null()).with_columns(pl.lit("software").alias("source"), *none)
+        number = pl.concat_str(parts, separator=".", ignore_nulls=True) if parts else pl.lit(None, pl.String)
+        fields = {name: f"{_LOGGED}.{name}" for name in _BANNER}
+        where = {"ip": "host", "port": "host_p", "source": "software_type"}
+        told = frame.with_columns(pl.when(number != "").then(number).alias("_number"))
+        told = _as(
+            told, {**where, "name": "name", "number": "_number", "text": "unparsed_version", **fields}, ("port",)
         )
-        self._system(frame, "software", "host", "unparsed_version")
+        read = pl.col("product").is_not_null()
+        source = pl.col("source").replace_strict(_SOURCES, default=_LOGGED, return_dtype=pl.String)
+        served = source.str.ends_with("_server") | (source == _LOGGED)
+        backend = source == _BACKEND
+        found = told.with_columns(
+            source,
+            pl.when(served).then("port").alias("port"),
+            pl.when(read).then("product").otherwise("name").alias("product"),
+            pl.when(read).then("version").otherwise("number").alias("version"),
+            *(pl.when(~backend).then(name).alias(name) for name in ("os", "os_version")),
+        )
+        self._product(found)
+        self._name(found.filter(~backend).select("ts", "ip", name="hostname"))
+        # A system that the text names as a banner is believed as one, and not a second time.
+        self._system(told.filter(pl.col("os").is_null()), _LOGGED, "ip", "text")
 
     def _name(self, frame: pl.DataFrame) -> None:
         self.names.add(frame.filter(pl.col("name").is_not_null() & (pl.col("name") != "")))
