@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import polars as pl
 
+from enrich import ftp_replies
 from enrich.applications import Catalogue
 from enrich.batch import Batch
 from enrich.dns_answers import Answers
@@ -33,6 +34,7 @@ _READ: dict[str, frozenset[str]] = {
     "ssl": _FLOW | {"version", "server_name", "next_protocol"} | _CERTIFICATE,
     "quic": _FLOW | {"server_name", "client_protocol"},
     "dns": _FLOW | {"ts", "query", "answers", "TTLs"},
+    "ftp": _FLOW | ftp_replies.COLUMNS,
     "payload": _FLOW | {"id.orig_p", "orig_payload_hex", "resp_payload_hex"},
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "certificate.issuer", "san.dns"}),
 }
@@ -121,6 +123,8 @@ class Survey:
         if log == "ssl" and "version" in frame.columns:
             datagram = frame["version"].str.starts_with("DTLS").fill_null(False)
             spoken = spoken.set(datagram, "dtls")
+        if log == "ftp":
+            spoken = ftp_replies.corrected(frame, spoken, self.signatures)
         self.protocols.add(uids, spoken)
         servers = _server_keys(frame)
         if servers is not None:

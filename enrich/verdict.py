@@ -168,8 +168,12 @@ class Judge:
 
     def _observed(self, key: Key) -> Iterator[Evidence]:
         """What was seen in the flow's own payload."""
-        detected = [name for alias in _split(key["service"]) if (name := self.catalogue.canonical(alias)) is not None]
+        denied = _denied(key["seen"])
+        called = (self.catalogue.canonical(alias) for alias in _split(key["service"]))
+        detected = [name for name in called if name is not None and name not in denied]
         for name in _split(key["seen"]):
+            if name in denied:
+                continue
             source = "log" if name in detected else "log_alone"
             yield self._refine(Evidence(name, source, name, source), key)
         for strength in STRENGTHS:
@@ -189,7 +193,7 @@ class Judge:
     def _circumstantial(self, key: Key) -> Iterator[Evidence]:
         """What the server, the ports and the sizes say."""
         if key["server_address"] is not None:
-            for name in sorted(self.outermost(set(_split(key["server"])))):
+            for name in sorted(self.outermost(set(_split(key["server"])) - _denied(key["server"]))):
                 what = f"{key['server_address']}:{key['resp_port']}={name}"
                 yield self._refine(Evidence(name, "server", what, f"server.{key['state']}"), key)
         if key["size"] is not None:
@@ -266,6 +270,11 @@ class Judge:
 
 def _split(names: str | None) -> list[str]:
     return [name for name in names.split(",") if not name.startswith("-")] if names else []
+
+
+def _denied(names: str | None) -> set[str]:
+    """The names that are ruled out: those that have a minus."""
+    return {name[1:] for name in names.split(",") if name.startswith("-")} if names else set()
 
 
 def narrow(keys: pl.DataFrame) -> pl.DataFrame:

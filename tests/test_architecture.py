@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "systems",
     ),
     ("enrichers", "sources", "shapes", "sinks"),
-    ("survey", "verdict", "flows", "hosts", "findings", "traffic"),
+    ("ftp_replies", "survey", "verdict", "flows", "hosts", "findings", "traffic"),
     ("registry",),
     ("configuration", "engine", "report", "state"),
     ("records", "observed", "written"),
