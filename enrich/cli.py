@@ -326,8 +326,8 @@ def reconcile(
     import json
 
     from enrich import configuration
-    from enrich.observed import services as seen_in
     from enrich.reconcile import Inventory, compare
+    from enrich.written.services import services as seen_in
 
     if not (services or listening or scan):
         raise click.UsageError("name what to compare with: --services, --listening or --scan")
@@ -362,7 +362,8 @@ def hosts(directory: Path, ip: str | None, everybody: bool, as_json: bool) -> No
       zeek-enrich hosts enriched
       zeek-enrich hosts enriched 10.20.1.12
     """
-    from enrich import records, terminal_tables
+    from enrich import terminal_tables
+    from enrich.written import records
 
     found = [records.host(directory, ip)] if ip else records.read(directory, "hosts")
     if as_json:
@@ -386,7 +387,8 @@ def findings(directory: Path, kind: str | None, as_json: bool) -> None:
       zeek-enrich findings enriched
       zeek-enrich findings enriched --json | jq .summary
     """
-    from enrich import records, terminal_tables
+    from enrich import terminal_tables
+    from enrich.written import records
 
     found = [record for record in records.read(directory, "findings") if kind in (None, record["kind"])]
     if as_json:

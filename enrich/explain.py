@@ -8,10 +8,10 @@ from typing import Any
 
 from enrich import configuration, logs
 from enrich.errors import AbsentError
-from enrich.records import run_record
 from enrich.tables import Tables
 from enrich.verdict import TABLE, strength
-from enrich.written import CONN, connections
+from enrich.written.connections import CONN, connections
+from enrich.written.records import run_record
 
 SAID = ("ts", "uid", "proto", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "service", "conn_state")
 """What is shown of the input's own fields."""

@@ -40,7 +40,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
 _IN_FLIGHT = 2
-"""So many jobs of the other thread may wait; a batch is two of them."""
+"""So many jobs of the writing thread may wait; a batch is two of them."""
 _TOLD = 5
 """So many rejects of a file are told as they happen; all are written."""
 _MANY_LOGS = 100
@@ -319,7 +319,7 @@ class _FileRun:
         self._later(write)
 
     def _later(self, job: Callable[[], None]) -> None:
-        """Do something in the other thread while the next batch is read; in their order, a bounded number of them."""
+        """Do something in the writing thread while the next batch is read; in their order, a bounded number of them."""
         self.waiting.append(self.writer.submit(job))
         while len(self.waiting) > _IN_FLIGHT:
             self.waiting.popleft().result()

@@ -13,8 +13,8 @@ from enrich import applications
 from enrich.errors import SourceError
 from enrich.inventory import Declared, nmap, services_file, sockets
 from enrich.model import Resources
-from enrich.observed import PRIVATE, Seen
 from enrich.services import services
+from enrich.written.services import PRIVATE, Seen
 
 TABLE = "inventory.toml"
 Key = tuple[str, str, int]

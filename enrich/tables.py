@@ -23,7 +23,6 @@ T = TypeVar("T")
 _HERE = Path(__file__).resolve().parent
 MAPPINGS = _HERE / "mappings" if (_HERE / "mappings").is_dir() else _HERE.parent / "mappings"
 
-
 _KEYS = {
     "sites": ("domain", "category"),
     "networks": ("prefix", "application"),
@@ -32,7 +31,6 @@ _KEYS = {
     "ports/care.csv": ("port", "transport", "group", "note"),
 }
 """Columns that no row of a site's own table may leave empty."""
-
 
 LAID_OVER = (
     *("addresses/special.csv", "applications", "banners", "behavior.toml", "evidence.toml", "findings.toml"),

@@ -38,8 +38,6 @@ class Site:
             "resp_pkts": 12,
             "resp_ip_bytes": 6400,
         }
-        if fields.get("proto") == "udp":
-            record["conn_state"] = "SF"
         self.logs["conn"].append(record | fields)
         return uid
 

@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftp_replies", "survey", "verdict", "flows", "hosts", "findings", "traffic"),
     ("registry",),
     ("configuration", "engine", "report", "state"),
-    ("records", "observed", "written"),
+    ("written",),
     ("pipeline", "frames", "lookups", "explain", "checks", "exports", "docs", "reconcile"),
     ("captures",),
     ("terminal", "terminal_tables", "terminal_reconcile"),

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import ROOT, invoke
 
-from enrich import observed
 from enrich.cli import main
 from enrich.errors import SourceError
 from enrich.reconcile import Comparison
 from enrich.tables import Tables
+from enrich.written.services import services
 
 ROW = {
     "ts": 1795349998.5,
@@ -207,7 +207,7 @@ def test_something_to_compare_with_is_needed(tmp_path: Path) -> None:
 
 def test_a_folder_without_conn_records(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no conn records"):
-        observed.services(tmp_path)
+        services(tmp_path)
 
 
 def test_what_powershell_writes_is_read(tmp_path: Path) -> None:
@@ -265,5 +265,5 @@ def test_names_of_services_files_and_scans_are_understood(name: str) -> None:
 def test_every_form_of_output_is_read_alike(form: tuple[str, ...], example: str, tmp_path: Path) -> None:
     invoke(ROOT / "examples" / example, *form, out=tmp_path / "one")
     invoke(ROOT / "examples" / example, out=tmp_path / "other")
-    assert observed.services(tmp_path / "one") == observed.services(tmp_path / "other")
-    assert len(observed.services(tmp_path / "one")) > 5
+    assert services(tmp_path / "one") == services(tmp_path / "other")
+    assert len(services(tmp_path / "one")) > 5
