@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 _LOOSE = 100_000
 """Rows of unmerged parts that are allowed beside those already merged."""
+_VALUES, _LEAST = 1_000_000, 16
+"""So many values are sampled of all groups; no fewer of one."""
+_SPAN = 2**32 - 1
+"""The last stretch of time that is told apart."""
 
 
 class _Parts:
@@ -26,7 +32,7 @@ class _Parts:
 
     def frame(self) -> pl.DataFrame | None:
         if self._loose:
-            merged = self._merge(pl.concat(self._parts))
+            merged = _standing_alone(self._merge(pl.concat(self._parts)))
             self._parts, self._merged, self._loose = [merged], merged.height, 0
         return self._parts[0] if self._parts else None
 
@@ -146,7 +152,7 @@ class Distinct:
 
     Exact up to ``size`` values, then estimated from how far the sample reaches among all hashes, to about one part in
     the square root of ``size`` (Bar-Yossef et al., Counting Distinct Elements in a Data Stream, 2002). Of no more than
-    ``most`` groups.
+    ``most`` groups; where all samples together grow beyond bounds, each gets smaller.
     """
 
     def __init__(self, keys: Sequence[str], of: str, size: int = 256, most: int = 500_000) -> None:
@@ -176,33 +182,65 @@ class Distinct:
         return frame.group_by(self.keys).agg(distinct.alias("distinct"))
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        smallest = _head(parts.unique([*self.keys, "_hash"]).sort("_hash"), self.keys, self.size)
-        return _few(smallest, self.keys, self.most)
+        groups = parts.select(self.keys).hash_rows(seed=11).to_numpy()
+        order = np.lexsort((parts["_hash"].to_numpy(), groups))
+        pairs = groups[order], parts["_hash"].to_numpy()[order]
+        fresh = _begins(*pairs)
+        order, groups = order[fresh], pairs[0][fresh]
+        rows = np.arange(len(order))
+        place = rows - np.maximum.accumulate(np.where(_begins(groups), rows, 0))
+        while np.count_nonzero(place < self.size) > _VALUES and self.size > _LEAST:
+            self.size //= 2
+        return _few(parts[order[place < self.size]], self.keys, self.most)
 
 
 class Spans:
     """The stretches of time in which each group was seen. They are ``seconds`` long, longer when too many."""
 
-    def __init__(self, key: str, seconds: int, most: int = 2_000_000) -> None:
+    def __init__(self, key: str, seconds: int, most: int = 500_000) -> None:
         self.key, self.seconds, self.most = key, seconds, most
+        self._numbers = pl.DataFrame(schema={key: pl.String, "number": pl.Int64})
         self._parts = _Parts(self._merge)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Look at a batch's key and ``ts``."""
-        if frame.height:
-            starts = (pl.col("ts") // self.seconds * self.seconds).cast(pl.Int64)
-            self._parts.add(frame.select(self.key, starts.alias("start")).unique())
+        if not frame.height:
+            return
+        at = (pl.col("ts") // self.seconds).cast(pl.Int64).clip(0, _SPAN)
+        spans = frame.select(self.key, at.alias("at")).unique()
+        new = spans.select(self.key).unique(maintain_order=True).join(self._numbers, on=self.key, how="anti")
+        new = new.head(max(2 * self.most - self._numbers.height, 0))
+        numbered = _standing_alone(new).with_columns(pl.int_range(pl.len()).alias("number") + self._numbers.height)
+        self._numbers = pl.concat([self._numbers, numbered])
+        # One number a span is much less to hold and to compare than a text and a time.
+        code = (pl.col("number") * (_SPAN + 1) + pl.col("at")).alias("code")
+        self._parts.add(spans.join(self._numbers, on=self.key).select(code))
 
     def frame(self) -> pl.DataFrame | None:
         """The key and ``start`` (epoch seconds) of each stretch; None before anything was seen."""
-        return self._parts.frame()
+        codes = self._parts.frame()
+        if codes is None:
+            return None
+        start = (pl.col("code") % (_SPAN + 1) * self.seconds).alias("start")
+        spans = codes.select(pl.col("code") // (_SPAN + 1), start)
+        return spans.join(self._numbers, left_on="code", right_on="number").select(self.key, "start")
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
         merged = parts.unique()
         while merged.height > self.most and self.seconds < 86400:
             self.seconds *= 2
-            merged = merged.with_columns(pl.col("start") // self.seconds * self.seconds).unique()
-        return merged
+            number, at = pl.col("code") // (_SPAN + 1), pl.col("code") % (_SPAN + 1)
+            merged = merged.select(number * (_SPAN + 1) + at // 2).unique()
+        return merged if merged.height <= self.most else merged.sort("code").head(self.most)
+
+
+def _begins(*sorted_columns: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Where a new value, or combination of values, begins."""
+    begins = np.zeros(len(sorted_columns[0]), dtype=bool)
+    begins[:1] = True
+    for column in sorted_columns:
+        begins[1:] |= column[1:] != column[:-1]
+    return begins
 
 
 def _head(ordered: pl.DataFrame, keys: Sequence[str], size: int) -> pl.DataFrame:
