@@ -175,7 +175,7 @@ class Tables:
                 if column not in frame.columns:
                     raise TableError(f"{path}: there is no column {column}; every row needs one")
                 if frame[column].null_count():
-                    line = int(frame[column].is_null().arg_max() or 0) + 2
+                    line = _line_of_row(path, int(frame[column].is_null().arg_max() or 0))
                     raise TableError(f"{path}, line {line}: every row needs a value in column {column}")
             own.append(frame)
         return pl.concat([*own, shipped], how="diagonal")
@@ -187,13 +187,23 @@ def read_csv(path: Path) -> pl.DataFrame:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{path}: cannot be read: {error}") from error
-    body = "".join(f"{line}\n" for line in text.split("\n") if line and not line.startswith("#"))
+    body = "".join(f"{line}\n" for line in text.split("\n") if _is_content(line))
     if not body.strip():
         raise TableError(f"{path}: no header row; the first row that is not a comment must name the columns")
     try:
         return pl.read_csv(io.StringIO(body), infer_schema=False, null_values=[""])
     except pl.exceptions.PolarsError as error:
         raise TableError(f"{path}: {str(error).splitlines()[0]}") from error
+
+
+def _is_content(line: str) -> bool:
+    return bool(line) and not line.startswith("#")
+
+
+def _line_of_row(path: Path, row: int) -> int:
+    """Where a row stands in its file, comments and empty lines counted; both from the first, row 0 and line 1."""
+    lines = [number for number, line in enumerate(path.read_text("utf-8").split("\n"), 1) if _is_content(line)]
+    return lines[row + 1]
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -126,6 +126,13 @@ def test_a_name_that_the_observed_protocol_contradicts(tmp_path: Path) -> None:
     assert found["agreeing"] == 2
 
 
+@pytest.mark.parametrize("evidence", ["log:ssh", "log_alone:ssh", "dpi:ssh", "payload:ssh"])
+def test_whatever_is_observed_in_the_payload_can_contradict(tmp_path: Path, evidence: str) -> None:
+    names = written(tmp_path, "services", "smtp 2222/tcp\n")
+    found = report(output(tmp_path, {"id.resp_p": 2222, "app.evidence": [evidence]}), "--services", names)
+    assert [item["observed"] for item in found["contradicted"]] == [["ssh"]]
+
+
 def test_what_only_the_port_says_contradicts_nothing(tmp_path: Path) -> None:
     names = written(tmp_path, "services", "myname 22/tcp\nsmtp 2222/tcp\n")
     found = report(output(tmp_path, {"id.resp_p": 2222, "app.evidence": ["port:2222/ssh"]}), "--services", names)

@@ -43,3 +43,5 @@ def test_a_row_that_is_no_range_is_named(tmp_path: Path, row: str) -> None:
 def test_a_row_without_a_port_is_named_by_its_line(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"ours\.csv, line 3: every row needs a value in column port"):
         site(tmp_path, "80,,tcp,good,\n,,tcp,a,\n").csv(IN_USE)
+    with pytest.raises(TableError, match=r"ours\.csv, line 5: every row needs a value in column port"):
+        site(tmp_path, "# of the lab\n80,,tcp,good,\n\n,,tcp,a,\n").csv(IN_USE)

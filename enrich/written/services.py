@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from enrich.errors import SourceError
+from enrich.verdict import OBSERVED
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "ts": pl.Float64,
@@ -27,6 +28,8 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 _BY = ("host", "transport", "port")
 _UNANSWERED = ("S0", "REJ", "SH", "RSTOS0", "RSTRH", "SHR")
 _NO_HOST = ("multicast", "broadcast")
+# Of these, analyzers alone name every protocol that is there, also those that the verdict's carries.
+_NAMING = OBSERVED - {"payload", "alpn"}
 PRIVATE = frozenset({"private", "link_local", "cgnat"})
 
 
@@ -63,7 +66,7 @@ def services(directory: Path) -> dict[tuple[str, str, int], Seen]:
         raise SourceError(
             f"{directory}: holds no conn records; name the output of zeek-enrich run (--format ndjson or parquet)"
         )
-    payload = pl.element().filter(pl.element().str.contains("^(?:log|dpi|payload):"))
+    payload = pl.element().filter(pl.element().str.contains(f"^(?:{'|'.join(sorted(OBSERVED))}):"))
     answered = (
         pl.concat(scans)
         .filter(
@@ -105,7 +108,7 @@ def services(directory: Path) -> dict[tuple[str, str, int], Seen]:
             counted[key][protocol] += flows
             if evidence:
                 shown[key].add(protocol)
-        shown[key] |= {what for source, what in _pairs(evidence) if source != "payload"}
+        shown[key] |= {what for source, what in _pairs(evidence) if source in _NAMING}
     for key, seen in found.items():
         ordered = sorted(counted[key].items(), key=lambda item: (-item[1], item[0]))
         seen.protocols, seen.observed = dict(ordered), frozenset(shown[key])
