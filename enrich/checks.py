@@ -17,8 +17,8 @@ from enrich.errors import ConfigError, TableError, meant
 from enrich.inferences import Inferences
 from enrich.logs import Logs
 from enrich.names import host_name
+from enrich.ports import IN_USE, REGISTRY, expand
 from enrich.prefixes import Prefixes
-from enrich.services import IN_USE, REGISTRY, expand
 from enrich.tables import Tables, provenance, read_csv, read_toml
 
 VALUE_OF_PREFIX = {"addresses": "scope", networks.FOLDER: "application"}

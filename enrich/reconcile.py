@@ -13,7 +13,7 @@ from enrich import applications
 from enrich.errors import SourceError
 from enrich.inventory import Declared, nmap, services_file, sockets
 from enrich.model import Resources
-from enrich.services import services
+from enrich.ports import services
 from enrich.written.services import PRIVATE, Seen
 
 TABLE = "inventory.toml"

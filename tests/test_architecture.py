@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "logs",
         "networks",
         "payload",
-        "services",
+        "ports",
         "systems",
     ),
     ("enrichers", "sources", "shapes", "sinks"),

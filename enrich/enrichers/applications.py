@@ -7,7 +7,7 @@ import polars as pl
 from enrich.applications import FOLDER, load
 from enrich.model import Enricher, Resources, Use, Work
 from enrich.names import host_name
-from enrich.services import services
+from enrich.ports import services
 
 
 def _prepare_names(resources: Resources) -> Work:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from enrich.model import Enricher, Resources, Use, Work
-from enrich.services import IN_USE, REGISTRY, expand, services
+from enrich.ports import IN_USE, REGISTRY, expand, services
 
 CARE = "ports/care.csv"
 

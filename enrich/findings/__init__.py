@@ -19,7 +19,7 @@ from enrich.findings.contacts import AntivirusSilent, TorrentUser
 from enrich.findings.ports import ObsoleteProtocol, PortContradiction, PrivilegedClientPort, TftpAcrossBorder
 from enrich.flows import CONN, RECORD, Border, border
 from enrich.model import Accumulator, Resources, RollUp
-from enrich.services import REGISTRY
+from enrich.ports import REGISTRY
 from enrich.systems import load as load_systems
 
 TABLE = "findings.toml"

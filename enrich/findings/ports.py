@@ -10,7 +10,7 @@ import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.findings.case import Case, Cases, Finding, merged
-from enrich.services import REGISTRY, expand
+from enrich.ports import REGISTRY, expand
 
 _DYNAMIC = 49152
 _TFTP = 69

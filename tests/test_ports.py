@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from enrich.errors import TableError
-from enrich.services import IN_USE, expand, services
+from enrich.ports import IN_USE, expand, services
 from enrich.tables import Tables
 
 HEADER = "port,last_port,transport,name,description\n"
