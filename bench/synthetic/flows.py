@@ -136,7 +136,7 @@ class Traffic:
             load = Load(asked.took, 40 * two, (60 + 30 * asked.answers) * two, two, two)
             conn = self._conn(ends, load, "udp", pl.Series(["dns"]), None)
             logs["conn"].append(conn)
-            logs["dns"] = [transactions.dns(rng, conn, asked, two, self.site.address_count)]
+            logs["dns"] = [transactions.dns(rng, conn, asked, two)]
             return
         usable = np.flatnonzero(asked.found)
         chosen = usable[rng.integers(0, len(usable), count)]

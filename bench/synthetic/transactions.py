@@ -43,7 +43,7 @@ _TLS13 = pl.Series(["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHA
 _TLS12 = pl.Series(["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"])
 
 
-def dns(rng: np.random.Generator, conn: pl.DataFrame, asked: Lookups, questions: Ints, addresses: int) -> pl.DataFrame:
+def dns(rng: np.random.Generator, conn: pl.DataFrame, asked: Lookups, questions: Ints) -> pl.DataFrame:
     """dns.log: an A question a flow, or AAAA over IPv6, and sometimes a second one; answered unless the name is not."""
     row = np.repeat(np.arange(len(conn)), questions)
     second = np.concatenate([[False], row[1:] == row[:-1]]) if len(row) else row.astype(bool)
