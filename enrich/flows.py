@@ -15,7 +15,7 @@ from enrich.model import Resources
 OWN_SCOPES = ("private", "link_local")
 # Zeek's conn_state where no SYN of the originator was seen.
 _NO_SYN = ("OTH", "SHR", "RSTRH")
-_NO_HOST = ("multicast", "broadcast")
+NO_HOST = ("multicast", "broadcast")
 _ADDRESS = {"orig": "id.orig_h", "resp": "id.resp_h"}
 _PLACES = frozenset({"orig.scope", "resp.scope", "local_orig", "local_resp"})
 _TYPES: Mapping[str, type[pl.DataType]] = {
@@ -69,7 +69,7 @@ class Border:
             addresses = frame[_ADDRESS[side]].drop_nulls().unique()
             held = addresses.filter(pl.Series([self._inside(text) for text in addresses], dtype=pl.Boolean))
             own = own.fill_null(False) | pl.col(_ADDRESS[side]).is_in(held.implode())
-        return (own & ~scope.is_in(_NO_HOST)).fill_null(False)
+        return (own & ~scope.is_in(NO_HOST)).fill_null(False)
 
     def records(self, frame: pl.DataFrame) -> pl.DataFrame | None:
         """Records of any log, typed, with ``_orig_own`` and ``_resp_own``; None if they do not tell of flows."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from enrich.errors import SourceError
+from enrich.flows import NO_HOST
 from enrich.verdict import OBSERVED
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -27,8 +28,7 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 _BY = ("host", "transport", "port")
 _UNANSWERED = ("S0", "REJ", "SH", "RSTOS0", "RSTRH", "SHR")
-_NO_HOST = ("multicast", "broadcast")
-# Of these, analyzers alone name every protocol that is there, also those that the verdict's carries.
+# Of what is observed, analyzers alone name every protocol that is there, also those that the verdict's one carries.
 _NAMING = OBSERVED - {"payload", "alpn"}
 PRIVATE = frozenset({"private", "link_local", "cgnat"})
 
@@ -72,7 +72,7 @@ def services(directory: Path) -> dict[tuple[str, str, int], Seen]:
         .filter(
             (pl.col("resp_pkts") > 0)
             & ~pl.col("conn_state").is_in(_UNANSWERED).fill_null(False)
-            & ~pl.col("resp.scope").is_in(_NO_HOST).fill_null(False)
+            & ~pl.col("resp.scope").is_in(NO_HOST).fill_null(False)
             & pl.col("proto").is_in(["tcp", "udp", "sctp"])
         )
         .select(
