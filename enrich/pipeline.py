@@ -34,8 +34,6 @@ from enrich.sources.lines import read_chunks
 from enrich.state import State
 from enrich.tables import Tables
 
-__all__ = ["FORMATS", "FileReport", "Options", "Progress", "Report", "Run"]
-
 SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))

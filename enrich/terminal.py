@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from enrich import pipeline
+from enrich.report import FileReport, Report
 
 if TYPE_CHECKING:
     from enrich.checks import Result
@@ -126,7 +127,7 @@ def size(number: float) -> str:
     return f"{number:,.1f} TB"
 
 
-def summary(report: pipeline.Report, folder: Path) -> None:
+def summary(report: Report, folder: Path) -> None:
     """The end of a run: applications by flows and bytes, what was rejected, and what was read as what."""
     console = out()
     _applications(report, console)
@@ -159,7 +160,7 @@ def summary(report: pipeline.Report, folder: Path) -> None:
             console.print(f"{what} (see run.json)")
 
 
-def _files(every: Sequence[tuple[pipeline.FileReport, str]], head: str) -> None:
+def _files(every: Sequence[tuple[FileReport, str]], head: str) -> None:
     """Some files with a word on each, the first of them by name."""
     if not every:
         return
@@ -171,7 +172,7 @@ def _files(every: Sequence[tuple[pipeline.FileReport, str]], head: str) -> None:
         console.print(f"  and {len(every) - _SHOWN:,} more files (see run.json)")
 
 
-def _applications(report: pipeline.Report, console: Console) -> None:
+def _applications(report: Report, console: Console) -> None:
     """What the flows are, those of most flows first."""
     flows = sum(item["flows"] for item in report.applications)
     if not flows:

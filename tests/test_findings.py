@@ -6,13 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from scenario import DAY, START, Site
 
-from enrich import applications
-from enrich.findings.changes import NewService
-from enrich.flows import Border
 from enrich.tables import Tables
 
 CLIENT, SERVER, OUTSIDE = "10.0.0.5", "10.0.0.80", "198.51.100.9"
@@ -343,34 +339,6 @@ class TestNewService:
             site.web(CLIENT, "www.example.net", hour * 3600)
         self.hours(site, 5, 22, 60 * 3600)
         assert findings() == []
-
-    def test_across_runs(self) -> None:
-        tables = Tables()
-        catalogue, table = applications.load(tables), tables.toml("findings.toml")
-
-        def seen(at: float, port: int) -> pl.DataFrame:
-            flow = {
-                "ts": START + at, "uid": f"C{at}", "id.orig_h": CLIENT, "id.orig_p": 40000, "id.resp_h": SERVER,
-                "id.resp_p": port, "proto": "tcp", "service": "ssh", "conn_state": "SF", "resp.scope": "private",
-                "orig.scope": "private", "app.protocol": "ssh", "app.asserted": "ssh", "_state": "open",
-            }  # fmt: skip
-            records = Border({}).flows(pl.DataFrame([flow, flow | {"uid": f"D{at}"}]))
-            assert records is not None
-            return records
-
-        first = NewService(table, catalogue)
-        first.add("conn", seen(0, 22))
-        assert list(first.findings()) == []
-        second = NewService(table, catalogue)
-        second.recall(first.remember())
-        second.add("conn", seen(2 * DAY, 22))
-        second.add("conn", seen(2 * DAY, 2222))
-        [found] = second.findings()
-        assert (found.host, found.port) == (SERVER, 2222)
-        third = NewService(table, catalogue)
-        third.recall(second.remember())
-        third.add("conn", seen(3 * DAY, 2222))
-        assert list(third.findings()) == []
 
 
 class TestBannerChanged:

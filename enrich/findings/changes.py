@@ -27,8 +27,6 @@ class NewService:
     def __init__(self, table: Mapping[str, Any], catalogue: Catalogue) -> None:
         self.table = table["new_service"]
         self.catalogue = catalogue
-        self.known: dict[str, Any] | None = None
-        """What earlier runs knew: ``hosts`` (address to first seen) and ``services`` (address to ports)."""
         self.active = Spans("host", 3600)
         self.services = Cases(("host", "port", "transport", "protocol"), table["limits"])
 
@@ -70,7 +68,7 @@ class NewService:
             host, port, transport, protocol = (case.keys[name] for name in ("host", "port", "transport", "protocol"))
             if case.flows < self.table["flows"] or case.first_seen > ports[host, port, transport]:
                 continue
-            since = self._known_since(host, f"{port}/{transport}", case.first_seen, active.get(host, []))
+            since = self._known_since(case.first_seen, active.get(host, []))
             if since is None:
                 continue
             grave = protocol is not None and self.catalogue.category(protocol, None) in self.table["grave"]
@@ -81,15 +79,10 @@ class NewService:
                 [f"known:{(case.first_seen - since) / 86400:.1f} days without it", case.peers_told("clients")],
             )  # fmt: skip
 
-    def _known_since(self, host: str, service: str, seen: float, active: list[int]) -> float | None:
-        """Since when the host has been known without the service; None if it has not, or not for long enough."""
-        if self.known is None:
-            hours = bisect_right(active, seen - 3600)
-            return active[0] if hours >= self.table["hours"] and seen - active[0] >= self.table["known"] else None
-        first = self.known["hosts"].get(host)
-        if first is None or service in self.known["services"].get(host, ()) or seen - first < self.table["known"]:
-            return None
-        return float(first)
+    def _known_since(self, seen: float, active: list[int]) -> float | None:
+        """Since when a host has been known without the service; None if it has not, or not for long enough."""
+        hours = bisect_right(active, seen - 3600)
+        return active[0] if hours >= self.table["hours"] and seen - active[0] >= self.table["known"] else None
 
     def _active(self) -> dict[str, list[int]]:
         """The hours in which each host was active, by when they began."""
@@ -98,21 +91,6 @@ class NewService:
         for host, start in [] if frame is None else frame.sort("start").select("host", "start").iter_rows():
             out[host].append(start)
         return out
-
-    def recall(self, state: dict[str, Any]) -> None:
-        """Take over what earlier runs knew."""
-        self.known = state
-
-    def remember(self) -> dict[str, Any]:
-        """What later runs are to know: all of before, and of this run."""
-        known = self.known or {"hosts": {}, "services": {}}
-        hosts: dict[str, float] = dict(known["hosts"])
-        services = {host: set(ports) for host, ports in known["services"].items()}
-        for host, starts in self._active().items():
-            hosts[host] = min(starts[0], hosts.get(host, starts[0]))
-        for case in self.services.cases():
-            services.setdefault(case.keys["host"], set()).add(f"{case.keys['port']}/{case.keys['transport']}")
-        return {"hosts": hosts, "services": {host: sorted(ports) for host, ports in services.items()}}
 
 
 class BannerChanged:
