@@ -45,13 +45,18 @@ PRIOR = {
     "payload.certain": 4.0,
     "payload.likely": 2.0,
     "server.open": 1.5,
+    "server.group": 1.5,
     "server.one_way": 1.5,
     "server.failed": 0.0,
     "port.system.open": 1.4,
+    "port.system.group": 2.6,
     "port.system.one_way": 2.2,
+    "port.system.unrecognised": -2.0,
     "port.system.failed": -2.0,
     "port.user.open": 1.6,
+    "port.user.group": 2.6,
     "port.user.one_way": 2.2,
+    "port.user.unrecognised": -2.0,
     "port.user.failed": -1.5,
     "swapped": 1.8,
     "application": 1.0,
@@ -61,10 +66,14 @@ PRIOR = {
     "contradicted": -0.5,
 }
 # A port that two sides talk on is an assertion: alone it never makes nine tenths sure, whatever these captures say.
+# What is sent without an answer is mostly what the port says: others than its clients have little to send there. (A
+# datagram without payload does not count as sent.)
 CEILINGS = {
     "port.system.open": 2.1,
     "port.user.open": 2.1,
     "swapped": 2.1,
+    "port.system.group": 3.0,
+    "port.user.group": 3.0,
     "port.system.one_way": 3.0,
     "port.user.one_way": 3.0,
 }

@@ -95,7 +95,7 @@ class Border:
         return typed.with_columns(
             *(self.own(typed, side).alias(f"_{side}_own") for side in _ADDRESS),
             (pl.col("orig_ip_bytes").fill_null(0) + pl.col("resp_ip_bytes").fill_null(0)).alias("bytes"),
-            (pl.col("_state") == "open").fill_null(False).alias("_open"),
+            pl.col("_state").is_in(["open", "unrecognised"]).fill_null(False).alias("_open"),
             (pl.col("service").is_not_null() | pl.col("_seen").is_not_null()).alias("_observed"),
             (~((pl.col("proto") == "tcp") & pl.col("conn_state").is_in(_NO_SYN))).fill_null(True).alias("_oriented"),
         )

@@ -39,7 +39,11 @@ _READ: dict[str, frozenset[str]] = {
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "certificate.issuer", "san.dns"}),
 }
 # What :meth:`Survey.about` reads of a conn batch.
-ABOUT = _FLOW | {"ts", "conn_state", "resp_pkts"}
+ABOUT = _FLOW | {"ts", "conn_state", "resp_pkts", "orig_pkts", "orig_ip_bytes", "service", "history"}
+# Addresses that stand for many hosts, so that none answers from there: multicast and, as far as it shows, broadcast.
+_GROUP = r"^2(?:2[4-9]|3[0-9])\.|\.255$|^[fF][fF][0-9a-fA-F]{2}:"
+# Bytes of IPv4's and UDP's headers (RFC 791, RFC 768): a packet of no more carries nothing.
+_HEADERS = 28
 
 
 class Survey:
@@ -312,13 +316,40 @@ class Survey:
         return found
 
     def _state(self, frame: pl.DataFrame) -> pl.Series:
-        """How far a flow got: failed (TCP that never opened: no payload), one_way (nobody answered) or open."""
-        answered = pl.col("resp_pkts") > 0 if "resp_pkts" in frame.columns else pl.lit(True)
-        failed = pl.lit(False)
-        if {"proto", "conn_state"} <= set(frame.columns):
-            failed = (pl.col("proto") == "tcp") & pl.col("conn_state").is_in(self.failed_states)
-        state = pl.when(failed).then(pl.lit("failed")).when(~answered).then(pl.lit("one_way")).otherwise(pl.lit("open"))
-        return frame.with_columns(state.alias("_state"))["_state"]
+        """How far a flow got.
+
+        failed: there was no payload, from TCP that never opened or in datagrams; group: sent to a group of hosts;
+        one_way: nobody answered; unrecognised: both sides sent payload, all of it was seen, and no analyzer knew it;
+        open: the rest.
+        """
+        there = set(frame.columns)
+        states = pl.Series(["open"]).new_from_index(0, frame.height)
+        if "resp_pkts" in there:
+            silent = (frame["resp_pkts"] == 0).fill_null(False)
+            if silent.any():
+                states = states.set(silent, "one_way")
+                if "id.resp_h" in there:
+                    group = frame["id.resp_h"].cast(pl.String).str.contains(_GROUP).fill_null(False)
+                    states = states.set(silent & group, "group")
+                if {"proto", "orig_pkts", "orig_ip_bytes"} <= there:
+                    datagrams = (frame["proto"] == "udp") & silent & (frame["orig_pkts"] > 0)
+                    empty = frame["orig_ip_bytes"] <= frame["orig_pkts"] * _HEADERS
+                    states = states.set((datagrams & empty).fill_null(False), "failed")
+        if "proto" not in there:
+            return states
+        tcp = (frame["proto"] == "tcp").fill_null(False)
+        if {"service", "history"} <= there:
+            nameless = tcp & frame["service"].is_null()
+            if nameless.any():
+                # Zeek's history: capitals are the originator's; S and H open the connection, D is payload, G a gap.
+                history = frame["history"].set(~nameless, None).fill_null("")
+                whole = history.str.contains(r"^S[^Gg]*$")
+                both = history.str.contains("D", literal=True) & history.str.contains("d", literal=True)
+                states = states.set(whole & both, "unrecognised")
+        if "conn_state" in there:
+            failed = frame["conn_state"].is_in(self.failed_states).fill_null(False)
+            states = states.set(tcp & failed, "failed")
+        return states
 
 
 def _zero_nulls(keys: Keys, texts: pl.Series) -> Keys:

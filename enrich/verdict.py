@@ -115,6 +115,7 @@ class Judge:
         self.shares: dict[str, float] = tables["application"]
         self.ceiling: float = tables["fusion"]["ceiling"]
         self.yields: list[str] = tables["fusion"]["yields"]
+        self.recognised = frozenset(tables["fusion"]["recognised"])
         rows = refinements.select("observed", "port", "transport", "protocol").iter_rows()
         self.refined = {(observed, port, transport): name for observed, port, transport, name in rows}
 
@@ -167,7 +168,16 @@ class Judge:
             yield Evidence(network, "network", network, "network")
 
     def _observed(self, key: Key) -> Iterator[Evidence]:
-        """What was seen in the flow's own payload."""
+        """What was seen in the flow's own payload; the outermost of it as it is called on this port.
+
+        TLS on IMAP's port is IMAP, unless what was seen inside is something else.
+        """
+        found = [*self._seen(key)]
+        outermost = self.outermost({item.claim for item in found})
+        for item in found:
+            yield self._refine(item, key) if item.claim in outermost else item
+
+    def _seen(self, key: Key) -> Iterator[Evidence]:
         denied = _denied(key["seen"])
         called = (self.catalogue.canonical(alias) for alias in _split(key["service"]))
         detected = [name for name in called if name is not None and name not in denied]
@@ -175,16 +185,16 @@ class Judge:
             if name in denied:
                 continue
             source = "log" if name in detected else "log_alone"
-            yield self._refine(Evidence(name, source, name, source), key)
+            yield Evidence(name, source, name, source)
         for strength in STRENGTHS:
             for name in _split(key[f"payload_{strength}"]):
-                yield self._refine(Evidence(name, "payload", name, f"payload.{strength}"), key)
+                yield Evidence(name, "payload", name, f"payload.{strength}")
         for alpn in _split(key["negotiated"]):
             spoken = self.catalogue.by_alpn.get(alpn)
             if spoken is not None and spoken.protocol is not None:
                 yield Evidence(spoken.protocol, "alpn", alpn, "alpn")
         for name in detected:
-            yield self._refine(Evidence(name, "dpi", name, "dpi"), key)
+            yield Evidence(name, "dpi", name, "dpi")
 
     def _refine(self, item: Evidence, key: Key) -> Evidence:
         name = self.refined.get((item.claim, str(key["resp_port"]), key["proto"]))
@@ -192,10 +202,14 @@ class Judge:
 
     def _circumstantial(self, key: Key) -> Iterator[Evidence]:
         """What the server, the ports and the sizes say."""
+        state = key["state"]
+        if state == "unrecognised" and key["resp_asserts"] not in self.recognised:
+            state = "open"  # no analyzer's silence speaks against it
         if key["server_address"] is not None:
             for name in sorted(self.outermost(set(_split(key["server"])) - _denied(key["server"]))):
                 what = f"{key['server_address']}:{key['resp_port']}={name}"
-                yield self._refine(Evidence(name, "server", what, f"server.{key['state']}"), key)
+                kind = "server.open" if state == "unrecognised" else f"server.{state}"
+                yield self._refine(Evidence(name, "server", what, kind), key)
         if key["size"] is not None:
             yield Evidence(key["size"], "size", key["size"], "size")
         if key["size_denies"] is not None:
@@ -207,7 +221,7 @@ class Judge:
         if asserted is not None:
             what = f"{key['resp_port']}/{key['port_service'] or asserted}"
             kind = "system" if int(key["resp_port"] or 0) < 1024 else "user"
-            yield Evidence(asserted, "port", what, f"port.{kind}.{key['state']}")
+            yield Evidence(asserted, "port", what, f"port.{kind}.{state}")
         elif key["orig_asserts"] is not None:
             yield Evidence(key["orig_asserts"], "swapped", key["orig_asserts"], "swapped")
 
