@@ -103,8 +103,8 @@ class BannerChanged:
     def __init__(self, table: Mapping[str, Any]) -> None:
         self.table = table["banner_changed"]
         keys = ("host", "port", "service", *_BANNER)
-        self.banners = Tally(keys, most=200_000)
-        self.flows = Sample(keys, ("uid",), size=table["limits"]["uids"] // 2, most=200_000)
+        self.banners = Tally(keys, most=50_000)
+        self.flows = Sample(keys, ("uid",), size=table["limits"]["uids"] // 2, most=50_000)
 
     def _logs(self) -> list[tuple[str, str]]:
         return [(log, prefix) for log, prefix in _SERVER_LOGS if prefix.rstrip(".") not in self.table["except"]]
@@ -163,8 +163,8 @@ class UserAgentConflict:
         self.limits = table["limits"]
         self.systems = systems
         keys = ("host", "os", "agent")
-        self.agents = Tally(keys, most=200_000, each=200)
-        self.flows = Sample(keys, ("uid",), size=5, most=200_000)
+        self.agents = Tally(keys, most=50_000, each=200)
+        self.flows = Sample(keys, ("uid",), size=5, most=50_000)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one http batch."""

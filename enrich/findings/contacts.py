@@ -134,13 +134,13 @@ class TorrentUser:
         self.table = table["torrent_user"]
         self.limits = table["limits"]
         size = self.limits["uids"] // 2
-        self.contacts = Tally(("host", "category", "name"), most=100_000)
-        self.contact_flows = Sample(("host",), ("uid",), size=size, most=100_000)
-        self.bulk = Tally(("host", "hour"), ("bytes",), most=1_000_000)
-        self.bulk_flows = Sample(("host",), ("uid", "bytes"), by="bytes", descending=True, size=size, most=200_000)
+        self.contacts = Tally(("host", "category", "name"), most=50_000)
+        self.contact_flows = Sample(("host",), ("uid",), size=size, most=50_000)
+        self.bulk = Tally(("host", "hour"), ("bytes",), most=300_000)
+        self.bulk_flows = Sample(("host",), ("uid", "bytes"), by="bytes", descending=True, size=size, most=50_000)
         self.bulk_peers = Distinct(("host",), "peer", size=64)
-        self.observed = Tally(("host",), most=100_000)
-        self.observed_flows = Sample(("host",), ("uid",), size=size, most=100_000)
+        self.observed = Tally(("host",), most=50_000)
+        self.observed_flows = Sample(("host",), ("uid",), size=size, most=50_000)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""

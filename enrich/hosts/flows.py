@@ -20,10 +20,12 @@ class Flows:
     def __init__(self, border: Border, own: int, others: int) -> None:
         self.border = border
         self.hosts = Tally(("ip", "scope"), most=own)
-        self.services = Tally(_SERVICE, ("confidence",), each=500)
-        self.applications = Tally(("ip", "protocol", "name", "category"), ("bytes", "confidence"), each=1000)
-        self.sites = Tally(("ip", "category", "product"), each=1000)
-        self.names = Tally(("ip", "name"), each=16)
+        self.services = Tally(_SERVICE, ("confidence",), most=2 * own, each=500)
+        self.applications = Tally(
+            ("ip", "protocol", "name", "category"), ("bytes", "confidence"), most=2 * own, each=1000
+        )
+        self.sites = Tally(("ip", "category", "product"), most=2 * own, each=1000)
+        self.names = Tally(("ip", "name"), most=2 * own, each=16)
         self.clients = Distinct(("ip", "port", "transport"), "client")
         self.client_ports = Distinct(("ip",), "port", size=64)
         self.port_extremes = Extremes(("ip",), "port", most=own)
