@@ -42,6 +42,7 @@ _READ: dict[str, frozenset[str]] = {
 ABOUT = _FLOW | {"ts", "conn_state", "resp_pkts", "orig_pkts", "orig_ip_bytes", "service", "history"}
 # Addresses that stand for many hosts, so that none answers from there: multicast and, as far as it shows, broadcast.
 _GROUP = r"^2(?:2[4-9]|3[0-9])\.|\.255$|^[fF][fF][0-9a-fA-F]{2}:"
+_STATES = ("open", "failed", "one_way", "group", "unrecognised")
 # Bytes of IPv4's and UDP's headers (RFC 791, RFC 768): a packet of no more carries nothing.
 _HEADERS = 28
 
@@ -323,33 +324,32 @@ class Survey:
         open: the rest.
         """
         there = set(frame.columns)
-        states = pl.Series(["open"]).new_from_index(0, frame.height)
-        if "resp_pkts" in there:
-            silent = (frame["resp_pkts"] == 0).fill_null(False)
-            if silent.any():
-                states = states.set(silent, "one_way")
-                if "id.resp_h" in there:
-                    group = frame["id.resp_h"].cast(pl.String).str.contains(_GROUP).fill_null(False)
-                    states = states.set(silent & group, "group")
-                if {"proto", "orig_pkts", "orig_ip_bytes"} <= there:
-                    datagrams = (frame["proto"] == "udp") & silent & (frame["orig_pkts"] > 0)
-                    empty = frame["orig_ip_bytes"] <= frame["orig_pkts"] * _HEADERS
-                    states = states.set((datagrams & empty).fill_null(False), "failed")
-        if "proto" not in there:
-            return states
-        tcp = (frame["proto"] == "tcp").fill_null(False)
+        states = np.full(frame.height, _STATES.index("open"), np.uint8)
+        nobody = pl.Series([False]).new_from_index(0, frame.height)
+        tcp = (frame["proto"] == "tcp").fill_null(False) if "proto" in there else nobody
+        silent = (frame["resp_pkts"] == 0).fill_null(False) if "resp_pkts" in there else nobody
+        if silent.any():
+            rows = silent.arg_true().to_numpy()
+            states[rows] = _STATES.index("one_way")
+            if "id.resp_h" in there:
+                group = frame["id.resp_h"].gather(rows).cast(pl.String).str.contains(_GROUP).fill_null(False)
+                states[rows[group.to_numpy()]] = _STATES.index("group")
+            if {"proto", "orig_pkts", "orig_ip_bytes"} <= there:
+                datagrams = (frame["proto"] == "udp") & silent & (frame["orig_pkts"] > 0)
+                empty = datagrams & (frame["orig_ip_bytes"] <= frame["orig_pkts"] * _HEADERS)
+                states[empty.fill_null(False).to_numpy()] = _STATES.index("failed")
         if {"service", "history"} <= there:
-            nameless = tcp & frame["service"].is_null()
-            if nameless.any():
-                # Zeek's history: capitals are the originator's; S and H open the connection, D is payload, G a gap.
-                history = frame["history"].set(~nameless, None).fill_null("")
-                whole = history.str.contains(r"^S[^Gg]*$")
-                both = history.str.contains("D", literal=True) & history.str.contains("d", literal=True)
-                states = states.set(whole & both, "unrecognised")
+            # Zeek's history: capitals are the originator's; S and H open the connection, D is payload, G a gap.
+            rows = (tcp & frame["service"].is_null() & ~silent).arg_true().to_numpy()
+            history = frame["history"].gather(rows)
+            for letter, held in (("D", True), ("d", True), ("g", False), ("G", False)):
+                kept = (history.str.contains(letter, literal=True) == held).fill_null(False)
+                rows, history = rows[kept.to_numpy()], history.filter(kept)
+            states[rows[history.str.starts_with("S").to_numpy()]] = _STATES.index("unrecognised")
         if "conn_state" in there:
-            failed = frame["conn_state"].is_in(self.failed_states).fill_null(False)
-            states = states.set(tcp & failed, "failed")
-        return states
+            failed = tcp & frame["conn_state"].is_in(self.failed_states).fill_null(False)
+            states[failed.to_numpy()] = _STATES.index("failed")
+        return pl.Series(_STATES).gather(states)
 
 
 def _zero_nulls(keys: Keys, texts: pl.Series) -> Keys:
