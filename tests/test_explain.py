@@ -49,8 +49,9 @@ def test_a_zeek_flow_from_every_form(run: Run, form: str, compress: str) -> None
     assert found["flow"]["ts"] == 1795350048.906587
     assert found["flow"]["app.protocol"] == "ssh"
     assert found["flow"]["app.contradiction"] is True
-    assert [row["source"] for row in found["evidence"]] == ["log", "dpi", "port"]
-    assert [row["what"] for row in found["evidence"]] == ["ssh", "ssh", "443/https"]
+    said = [(row["source"], row["what"]) for row in found["evidence"]]
+    assert said[0] == ("log", "ssh")
+    assert sorted(said) == [("dpi", "ssh"), ("log", "ssh"), ("port", "443/https")]
     assert all(0 < row["strength"] < 1 and row["meaning"] for row in found["evidence"])
 
 
