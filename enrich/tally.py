@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from enrich.texts import standing_alone
+
 _LOOSE = 100_000
 """Rows of unmerged parts that are allowed beside those already merged."""
 _VALUES, _LEAST = 1_000_000, 16
@@ -25,22 +27,16 @@ class _Parts:
         self._merged = self._loose = 0
 
     def add(self, part: pl.DataFrame) -> None:
-        self._parts.append(_standing_alone(part))
+        self._parts.append(standing_alone(part))
         self._loose += part.height
         if self._loose > self._merged + _LOOSE:
             self.frame()
 
     def frame(self) -> pl.DataFrame | None:
         if self._loose:
-            merged = _standing_alone(self._merge(pl.concat(self._parts)))
+            merged = standing_alone(self._merge(pl.concat(self._parts)))
             self._parts, self._merged, self._loose = [merged], merged.height, 0
         return self._parts[0] if self._parts else None
-
-
-def _standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with texts of its own: those of a few rows would keep all the text of the batch that they were in."""
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    return frame.with_columns(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in texts)
 
 
 class Tally:
@@ -210,7 +206,7 @@ class Spans:
         spans = frame.select(self.key, at.alias("at")).unique()
         new = spans.select(self.key).unique(maintain_order=True).join(self._numbers, on=self.key, how="anti")
         new = new.head(max(2 * self.most - self._numbers.height, 0))
-        numbered = _standing_alone(new).with_columns(pl.int_range(pl.len()).alias("number") + self._numbers.height)
+        numbered = standing_alone(new).with_columns(pl.int_range(pl.len()).alias("number") + self._numbers.height)
         self._numbers = pl.concat([self._numbers, numbered])
         # One number a span is much less to hold and to compare than a text and a time.
         code = (pl.col("number") * (_SPAN + 1) + pl.col("at")).alias("code")

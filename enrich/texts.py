@@ -10,6 +10,12 @@ import polars as pl
 from enrich.keyed import Keys, hashes, positions
 
 
+def standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with texts of its own: those of a few rows would keep all the text of the batch that they were in."""
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    return frame.with_columns(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in texts)
+
+
 @dataclass(slots=True)
 class Texts:
     """Texts by their hash, each held once."""
@@ -22,10 +28,10 @@ class Texts:
         """Remember texts; the key of each (0 for null)."""
         frame = pl.DataFrame({"key": hashes(texts), "text": texts})
         distinct = frame.filter(pl.col("text").is_not_null()).unique("key")
-        self._frames.append(distinct)
+        self._frames.append(standing_alone(distinct))
         self._rows += distinct.height
         if self._rows > 1_000_000 and len(self._frames) > 1:
-            self._frames = [pl.concat(self._frames).unique("key")]
+            self._frames = [standing_alone(pl.concat(self._frames).unique("key"))]
             self._rows = 0
         self._sorted = None
         return np.where(texts.is_null().to_numpy(), np.uint64(0), frame["key"].to_numpy())
@@ -48,7 +54,7 @@ class Texts:
 
     def _known(self) -> tuple[Keys, pl.Series]:
         if self._sorted is None:
-            every = pl.concat(self._frames).unique("key").sort("key") if self._frames else None
+            every = standing_alone(pl.concat(self._frames).unique("key").sort("key")) if self._frames else None
             self._frames = [] if every is None else [every]
             known = np.zeros(0, np.uint64) if every is None else every["key"].to_numpy()
             self._sorted = (known, pl.Series([], dtype=pl.String) if every is None else every["text"])
