@@ -246,6 +246,8 @@ def main() -> int:
     chosen = args.only.split(",")
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
+    if args.work is not None:
+        args.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.work, prefix="zeek-enrich-bench-") as work:
         bench = Bench(Path(work), args.rows, args.large or 10 * args.rows, args.rounds)
         try:

@@ -23,7 +23,17 @@ class _Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
-FOLDER = _Folder(file_okay=False, path_type=Path)
+# What several commands share.
+_output_of_a_run = click.argument(
+    "directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR"
+)
+_out = click.option(
+    "--out", required=True, type=_Folder(file_okay=False, path_type=Path), help="Directory to write to."
+)
+_config = click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables (TOML)."
+)
+_quiet = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,7 +51,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--out", required=True, type=FOLDER, help="Directory to write to.")
+@_out
 @click.option(
     "--format",
     "format_",
@@ -51,9 +61,7 @@ def main() -> None:
     help="ndjson: one object a line; native: the input's own form with columns appended; parquet: typed columns.",
 )
 @click.option("--compress", type=click.Choice(["none", "gzip", "zstd"]), default="none", show_default=True)
-@click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables (TOML)."
-)
+@_config
 @click.option("--only", metavar="NAME,...", help="Run these enrichers only (see: zeek-enrich enrichers).")
 @click.option(
     "--logs", metavar="LOG,...", help="Write these logs only, e.g. conn,http. The others still give evidence."
@@ -64,7 +72,7 @@ def main() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="What earlier runs learned: read first, replaced at the end. Made if it is not there.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
+@_quiet
 @behaved
 def run(
     inputs: tuple[str, ...],
@@ -118,7 +126,7 @@ def _split(text: str | None) -> tuple[str, ...]:
 
 @main.command()
 @click.argument("what", nargs=-1, required=True, metavar="port|banner|ua|site|ip [SERVICE] VALUE")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@_config
 @behaved
 def lookup(what: tuple[str, ...], config: Path | None) -> None:
     """Look one thing up in the tables. With - for VALUE: one value a line in, one JSON object a line out.
@@ -174,7 +182,7 @@ def enrichers() -> None:
 
 @main.command()
 @click.argument("tables", nargs=-1, metavar="[TABLE...]")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@_config
 @click.option(
     "--recog", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A Recog xml directory to check."
 )
@@ -190,7 +198,7 @@ def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> N
 
 
 @main.command()
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@_output_of_a_run
 @click.argument("uid")
 @click.option(
     "--config",
@@ -213,7 +221,7 @@ def explain(directory: Path, uid: str, config: Path | None) -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=FOLDER, help="Directory to write to.")
+@_out
 @click.option(
     "--with",
     "analyzer",
@@ -228,8 +236,8 @@ def explain(directory: Path, uid: str, config: Path | None) -> None:
 @click.option(
     "--format", "format_", type=click.Choice(["ndjson", "native", "parquet"]), default="ndjson", show_default=True
 )
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
+@_config
+@_quiet
 @behaved
 def pcap(
     files: tuple[Path, ...],
@@ -262,11 +270,11 @@ def pcap(
 
 @main.command()
 @click.argument("target", type=click.Choice(["zeek", "intel", "suricata"]))
-@click.option("--out", required=True, type=FOLDER, help="Directory to write to.")
+@_out
 @click.option(
     "--category", "categories", multiple=True, metavar="NAME", help="Only sites of this category; repeatable."
 )
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@_config
 @behaved
 def export(target: str, out: Path, categories: tuple[str, ...], config: Path | None) -> None:
     """Write the sites tables for what watches live.
@@ -290,7 +298,7 @@ def export(target: str, out: Path, categories: tuple[str, ...], config: Path | N
 
 
 @main.command()
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@_output_of_a_run
 @click.option(
     "--services", multiple=True, metavar="FILE", help="What ports are called, e.g. /etc/services; repeatable."
 )
@@ -302,7 +310,7 @@ def export(target: str, out: Path, categories: tuple[str, ...], config: Path | N
 )
 @click.option("--scan", multiple=True, metavar="FILE", help="What a port scan found: nmap -oX; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables.")
+@_config
 @behaved
 def reconcile(
     directory: Path,
@@ -349,7 +357,7 @@ def reconcile(
 
 
 @main.command()
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@_output_of_a_run
 @click.argument("ip", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Also the servers outside the site.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -375,7 +383,7 @@ def hosts(directory: Path, ip: str | None, everybody: bool, as_json: bool) -> No
 
 
 @main.command()
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@_output_of_a_run
 @click.option("--kind", help="Only this kind, e.g. port_contradiction.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @behaved

@@ -23,6 +23,7 @@ from enrich import configuration, logs, registry
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.engine import Engine
 from enrich.errors import ConfigError, OutputError, SourceError
+from enrich.progress import Progress
 from enrich.report import FileReport, Report, run_record
 from enrich.shapes import Enriched, Shape, parquet
 from enrich.shapes.native import Native
@@ -57,19 +58,6 @@ class Options:
     only: tuple[str, ...] = ()
     logs: frozenset[str] = frozenset()
     state: Path | None = None
-
-
-class Progress:
-    """Where a run tells how far it is; this one tells nobody."""
-
-    def start(self, phase: str, total: int) -> None:
-        """Begin a phase over ``total`` bytes of input."""
-
-    def advance(self, read: int, rows: int) -> None:
-        """So many more bytes and rows are done."""
-
-    def problem(self, text: str) -> None:
-        """Something the user has to know, as it happens."""
 
 
 class Run:

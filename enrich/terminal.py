@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from enrich import pipeline
+from enrich import progress
 from enrich.report import FileReport, Report
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-class Bar(pipeline.Progress):
+class Bar(progress.Progress):
     """Progress with rows a second and an estimate, on a terminal; problems as lines on standard error."""
 
     def __init__(self, quiet: bool) -> None:

@@ -19,7 +19,8 @@ from conftest import ROOT, Outcome, Run
 from enrich import pipeline
 from enrich.cli import main
 from enrich.columns import TYPES
-from enrich.pipeline import Options, Progress
+from enrich.pipeline import Options
+from enrich.progress import Progress
 from enrich.registry import enrichers
 
 ZEEK, JSON, EVE = ROOT / "examples/zeek", ROOT / "examples/zeek-json", ROOT / "examples/suricata/eve.json"
