@@ -1,17 +1,15 @@
 """The run: discover, survey, enrich, shape, write; in that order and in bounded memory.
 
 Two passes over the input. The first (:mod:`enrich.survey`) reads only the columns that say something about flows; the
-second enriches every record in its place. Three threads take turns with the batches: one reads the next while this one
-enriches and a third shows the one before to the roll-ups, turns it into text and writes it.
+second enriches every record in its place. Four threads pass the batches on: one reads the next while this one enriches,
+a third shows the one before to the roll-ups and a fourth turns it into text and writes it.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -34,12 +32,13 @@ from enrich.sources.discover import LogFile, discover, shown
 from enrich.sources.lines import read_chunks
 from enrich.state import State
 from enrich.tables import Tables
+from enrich.workers import Worker, ahead
 
 SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
-_IN_FLIGHT = 2
-"""So many jobs of the writing thread may wait; a batch is two of them."""
+_WAITING = 1
+"""So many batches may wait for the roll-ups, and for writing, beside the one at work."""
 _TOLD = 5
 """So many rejects of a file are told as they happen; all are written."""
 _MANY_LOGS = 100
@@ -104,18 +103,17 @@ class Run:
         """The first pass: gather what the files say about each other's flows."""
         known = self.engine.survey
         self.progress.start("reading", sum(file.size for file in files))
-        with ThreadPoolExecutor(max_workers=1) as reader:
-            for file in files:
-                try:
-                    for item in ahead(self.items(file, self._wanted, keep_raw=False), reader):
-                        if isinstance(item, Header):
-                            self.found.add(item.empty.log)
-                        elif isinstance(item, list):
-                            for batch in item:
-                                if isinstance(batch, Batch) and known.wanted(batch.log):
-                                    known.add(batch)
-                except SourceError:
-                    continue  # the second pass says so
+        for file in files:
+            try:
+                for item in ahead(self.items(file, self._wanted, keep_raw=False)):
+                    if isinstance(item, Header):
+                        self.found.add(item.empty.log)
+                    elif isinstance(item, list):
+                        for batch in item:
+                            if isinstance(batch, Batch) and known.wanted(batch.log):
+                                known.add(batch)
+            except SourceError:
+                continue  # the second pass says so
         self.directions.settled = True
         if self.state is not None:
             self.state.exchange(known)
@@ -170,9 +168,10 @@ class Run:
 
     def _enrich(self, files: list[LogFile], rejects: OutFile) -> None:
         self.progress.start("enriching", sum(file.size for file in files))
-        with ThreadPoolExecutor(max_workers=1) as reader, ThreadPoolExecutor(max_workers=1) as writer:
+        with Worker(_WAITING) as roller, Worker(_WAITING) as writer:
             for file in files:
-                _FileRun(self, file, rejects, reader, writer)()
+                _FileRun(self, file, rejects, roller, writer)()
+            roller.settle()
         rejects.commit()
         for roll_up, results in self.engine.results():
             if not roll_up.own_file:
@@ -195,16 +194,13 @@ class Run:
 class _FileRun:
     """The second pass over one file."""
 
-    def __init__(
-        self, run: Run, file: LogFile, rejects: OutFile, reader: ThreadPoolExecutor, writer: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, run: Run, file: LogFile, rejects: OutFile, roller: Worker, writer: Worker) -> None:
         self.run, self.file, self.rejects = run, file, rejects
-        self.reader, self.writer = reader, writer
+        self.roller, self.writer = roller, writer
         self.report = FileReport(file.name, file.form.value if file.form else "empty")
         self.logs: list[str] = []
         self.outputs: dict[str, OutFile] = {}
         self.parts: dict[str, list[Path]] = {}
-        self.waiting: deque[Future[None]] = deque()
         self.header: list[Header] = []
 
     def __call__(self) -> None:
@@ -214,7 +210,7 @@ class _FileRun:
         tsv = self.file.form is Form.TSV
         want: zeek_tsv.Want = run.engine.reads if native or self.file.form is Form.JSON else _everything
         try:
-            for item in ahead(run.items(self.file, want, keep_raw=native or not tsv), self.reader):
+            for item in ahead(run.items(self.file, want, keep_raw=native or not tsv)):
                 self._take(item)
         except SourceError as error:  # gone since it was found
             self._problem(str(error))
@@ -244,7 +240,7 @@ class _FileRun:
         for batch in batches:
             self._note(batch)
             added, frame = run.engine.enrich(batch)
-            self._later(partial(run.engine.roll_up, batch.log, frame))
+            self.roller.later(partial(run.engine.roll_up, batch.log, frame))
             if not self._is_written(batch.log):
                 self.report.left_out += batch.height
                 continue
@@ -302,13 +298,7 @@ class _FileRun:
             for lines in encode():
                 out.write_lines(lines)
 
-        self._later(write)
-
-    def _later(self, job: Callable[[], None]) -> None:
-        """Do something in the writing thread while the next batch is read; in their order, a bounded number of them."""
-        self.waiting.append(self.writer.submit(job))
-        while len(self.waiting) > _IN_FLIGHT:
-            self.waiting.popleft().result()
+        self.writer.later(write)
 
     def _flush_header(self, first: Enriched | None = None) -> None:
         """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
@@ -321,7 +311,7 @@ class _FileRun:
                 added, _ = self.run.engine.enrich(header.empty)
                 item = Enriched.of(header.empty, added)
             lines = pl.Series(shape.header(header.text, item))
-            self._later(partial(self._output("").write_lines, lines))
+            self.writer.later(partial(self._output("").write_lines, lines))
         self.header = []
 
     def _part(self, item: Enriched) -> None:
@@ -334,8 +324,7 @@ class _FileRun:
         self.parts.setdefault(log, []).append(path)
 
     def _finish(self) -> None:
-        while self.waiting:
-            self.waiting.popleft().result()
+        self.writer.settle()
         for log, parts in self.parts.items():
             self._output(log).write_with(lambda stream, parts=parts: parquet.unite(parts, stream))  # type: ignore[misc]
             for part in parts:
@@ -364,14 +353,6 @@ class _FileRun:
     def _problem(self, text: str) -> None:
         self.report.problems.append(text)
         self.run.progress.problem(text)
-
-
-def ahead(items: Iterator[Item], reader: ThreadPoolExecutor) -> Iterator[Item]:
-    """The same items; the next one is read by another thread while this one is worked on."""
-    coming = reader.submit(next, items, None)
-    while (item := coming.result()) is not None:
-        coming = reader.submit(next, items, None)
-        yield item
 
 
 def _everything(_: str) -> None:

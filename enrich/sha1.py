@@ -10,8 +10,8 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint32]
 LONGEST = 55
 _BLOCK_WORDS = 16
-_AT_ONCE = 8192
-"""So many messages at once: their schedule stays in the processor's cache."""
+_AT_ONCE = 32_768
+"""So many messages at once: enough that calls cost little, few enough that the processor's cache holds them."""
 _START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
 _ROUND = tuple(np.uint32(constant) for constant in (0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6))
 
@@ -43,7 +43,7 @@ def _block(words: list[Words], length: int) -> list[Words]:
         if t >= _BLOCK_WORDS:
             for before in (3, 8, 14):
                 w[at] ^= w[(t - before) % _BLOCK_WORDS]
-            _rotate(w[at], 1, s)
+            _rotate(w[at], 1, w[at], s)
         if t < 20:
             np.bitwise_xor(c, d, out=f)
             f &= b
@@ -59,10 +59,9 @@ def _block(words: list[Words], length: int) -> list[Words]:
         f += w[at]
         f += _ROUND[t // 20]
         e += f
-        f[:] = a
-        _rotate(f, 5, s)
+        _rotate(a, 5, f, s)
         e += f
-        _rotate(b, 30, s)
+        _rotate(b, 30, b, s)
         a, b, c, d, e = e, a, b, c, d
     return [first + last for first, last in zip(state, (a, b, c, d, e), strict=True)]
 
@@ -76,8 +75,8 @@ def _padded(words: list[Words], length: int) -> list[Words]:
     return block
 
 
-def _rotate(x: Words, n: int, scratch: Words) -> None:
-    """Rotate to the left, in place."""
+def _rotate(x: Words, n: int, out: Words, scratch: Words) -> None:
+    """Rotate to the left into ``out``, which may be ``x`` itself."""
     np.right_shift(x, np.uint32(32 - n), out=scratch)
-    np.left_shift(x, np.uint32(n), out=x)
-    x |= scratch
+    np.left_shift(x, np.uint32(n), out=out)
+    out |= scratch
