@@ -296,7 +296,7 @@ class _FileRun:
 
         def write() -> None:
             for lines in encode():
-                out.write_lines(lines)
+                out.write_lines(*lines)
 
         self.writer.later(write)
 
@@ -310,7 +310,7 @@ class _FileRun:
             if item is None or item.batch.frame.columns != header.empty.frame.columns:
                 added, _ = self.run.engine.enrich(header.empty)
                 item = Enriched.of(header.empty, added)
-            lines = pl.Series(shape.header(header.text, item))
+            lines = pl.DataFrame({"line": shape.header(header.text, item)})
             self.writer.later(partial(self._output("").write_lines, lines))
         self.header = []
 

@@ -8,18 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self
 
 import polars as pl
 
 from enrich.batch import Batch, Form
 from enrich.model import Added
 
-Encoded = Callable[[], Iterator[pl.Series]]
-"""The records as one line each, without line ends, in pieces."""
 Texts = list[pl.Series]
+Parts = Sequence[pl.Series | str]
+"""Texts row by row, or the same in each row."""
 _PIECE = 2_048
-"""So many records become text at a time: little enough to be written while the processor's cache still holds it."""
+"""So many records become text at a time."""
+
+
+class Lines(NamedTuple):
+    """Lines without their ends, in cells: a line is its row of ``cells``, the separator between them.
+
+    So the writer puts them together, and no text is copied before.
+    """
+
+    cells: pl.DataFrame
+    separator: str = "\x1f"
+
+    @classmethod
+    def of(cls, parts: Parts, separator: str) -> Self:
+        """Lines that consist of these parts."""
+        columns = (pl.lit(part).alias(str(at)) for at, part in enumerate(parts))
+        return cls(pl.select(columns), separator)
+
+    def whole(self) -> pl.Series:
+        """The lines as one column."""
+        return self.cells.select(pl.concat_str(pl.all(), separator=self.separator)).to_series()
+
+
+Encoded = Callable[[], Iterator[Lines]]
+"""The records as one line each, in pieces."""
 
 
 @dataclass(slots=True)
@@ -74,7 +98,7 @@ def _literal(name: str) -> str:
     return name.replace(".", r"\.")
 
 
-def in_pieces(batch: Batch, texts: Texts, lines: Callable[[Batch, Texts], pl.Series]) -> Iterator[pl.Series]:
+def in_pieces(batch: Batch, texts: Texts, lines: Callable[[Batch, Texts], Lines]) -> Iterator[Lines]:
     """The lines of a batch, whose added columns are texts already, piece by piece."""
     for part, piece in batch.pieces(_PIECE):
         yield lines(piece, [text[part] for text in texts])
@@ -93,7 +117,6 @@ class Shape(Protocol):
         """An input's header lines; none for most shapes."""
 
 
-def joined(parts: Sequence[pl.Series | str]) -> pl.Series:
+def joined(parts: Parts) -> pl.Series:
     """Join texts row by row."""
-    expressions = [pl.lit(part) for part in parts]
-    return pl.select(pl.concat_str(expressions)).to_series()
+    return Lines.of(parts, "").whole()

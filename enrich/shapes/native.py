@@ -9,7 +9,7 @@ import polars as pl
 
 from enrich.batch import Batch, Dialect, Form
 from enrich.model import Added
-from enrich.shapes import Encoded, Enriched, Texts, in_pieces, joined
+from enrich.shapes import Encoded, Enriched, Lines, Texts, in_pieces, joined
 from enrich.shapes.ndjson import fragments, spliced
 
 _ZEEK_TYPES: tuple[tuple[pl.DataType | type[pl.DataType], str], ...] = (
@@ -31,12 +31,12 @@ class Native:
         """Render the added columns; the result writes the batches in the order of their input."""
         ready = [(item.batch, _rendered(item)) for item in enriched]
 
-        def lines() -> Iterator[pl.Series]:
+        def lines() -> Iterator[Lines]:
             if len(ready) == 1:
                 yield from in_pieces(*ready[0], _lines)
                 return
-            whole = [pl.DataFrame({"line": _lines(batch, texts), "row": batch.rows}) for batch, texts in ready]
-            yield pl.concat(whole).sort("row")["line"]
+            whole = [pl.DataFrame({"line": _lines(batch, texts).whole(), "row": batch.rows}) for batch, texts in ready]
+            yield Lines(pl.concat(whole).sort("row").select("line"))
 
         return lines
 
@@ -122,20 +122,16 @@ def _hex(text: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in text.encode())
 
 
-def _lines(batch: Batch, texts: Texts) -> pl.Series:
+def _lines(batch: Batch, texts: Texts) -> Lines:
     if batch.raw is None:
         raise AssertionError("the native shape needs the records' own text")
     if not texts:
-        return batch.raw
+        return Lines(batch.raw.to_frame())
     if batch.form is Form.TSV:
-        parts: list[pl.Series | str] = [batch.raw]
-        for text in texts:
-            parts += [batch.dialect.separator, text]
-        return joined(parts)
+        return Lines.of([batch.raw, *texts], batch.dialect.separator)
     if batch.form is Form.JSON:
         return spliced(batch.raw, texts)
-    members = joined(texts).str.strip_prefix(",")
-    return spliced(batch.raw, [joined([_member(batch.raw), members, "}"])])
+    return spliced(batch.raw, [_member(batch.raw), joined(texts).str.strip_prefix(","), "}"])
 
 
 def _member(raw: pl.Series) -> pl.Series:

@@ -7,7 +7,10 @@ from collections.abc import Collection
 import polars as pl
 
 from enrich.batch import Batch, Form
-from enrich.shapes import Encoded, Enriched, Texts, in_pieces, joined
+from enrich.shapes import Encoded, Enriched, Lines, Parts, Texts, in_pieces, joined
+
+GAP = " "
+"""Between members of a JSON object, where white space means nothing (RFC 8259 section 2)."""
 
 
 class NdJson:
@@ -51,25 +54,25 @@ def render(table: pl.DataFrame, names: dict[str, str]) -> pl.Series:
     return table.select(pl.concat_str(members)).to_series()
 
 
-def _lines(batch: Batch, texts: Texts) -> pl.Series:
+def _lines(batch: Batch, texts: Texts) -> Lines:
     if batch.form is Form.JSON:
         return spliced(batch.raw, texts)
     whole = batch.frame.select(pl.struct(pl.all()).struct.json_encode()).to_series()
     parts: list[pl.Series | str] = [whole.str.head(-1), *texts]
     if batch.form is Form.EVE and batch.raw is not None:
         parts += [',"suricata":', batch.raw]
-    return joined([*parts, "}"])
+    return Lines.of([*parts, "}"], GAP)
 
 
-def spliced(raw: pl.Series | None, texts: Texts) -> pl.Series:
+def spliced(raw: pl.Series | None, texts: Parts) -> Lines:
     """Put members before the closing brace of each JSON record."""
     if raw is None:
         raise AssertionError("JSON records keep their own text")
     if not texts:
-        return raw
+        return Lines(raw.to_frame())
     body = raw.str.strip_chars_end().str.head(-1).str.strip_chars_end()
-    members = joined(texts)
     bare = body.str.strip_chars() == "{"
     if bare.any():
-        members = members.str.strip_prefix(",").zip_with(bare, members)
-    return joined([body, members, "}"])
+        members = joined(texts)
+        texts = [members.str.strip_prefix(",").zip_with(bare, members)]
+    return Lines.of([body, *texts, "}"], GAP)

@@ -102,13 +102,13 @@ class OutFile:
         """Append bytes. Raises OutputError when the disk is full."""
         self._append(lambda stream: _write_all(self._compress(data) if self._compress else data, stream))
 
-    def write_lines(self, lines: pl.Series) -> None:
-        """Append texts, a line each. Raises OutputError when the disk is full."""
+    def write_lines(self, cells: pl.DataFrame, separator: str = "\x1f") -> None:
+        """Append a line for each row: its texts, the separator between. Raises OutputError when the disk is full."""
         if self._compress is None:
-            self._append(lambda stream: _write_lines(lines, stream))
+            self._append(lambda stream: _write_lines(cells, separator, stream))
             return
         text = io.BytesIO()
-        _write_lines(lines, text)
+        _write_lines(cells, separator, text)
         self.write(text.getvalue())
 
     def write_with(self, write: Callable[[BinaryIO], object]) -> None:
@@ -151,6 +151,7 @@ def _write_all(data: bytes, stream: BinaryIO) -> None:
         rest = rest[stream.write(rest) :]
 
 
-def _write_lines(lines: pl.Series, stream: BinaryIO) -> None:
-    # A CSV of one column without quotes is lines; the separator cannot occur in a file of one column.
-    lines.to_frame().write_csv(stream, include_header=False, quote_style="never", separator="\x1f")
+def _write_lines(cells: pl.DataFrame, separator: str, stream: BinaryIO) -> None:
+    if len(separator.encode()) != 1:  # more than the CSV writer takes
+        cells, separator = cells.select(pl.concat_str(pl.all(), separator=separator)), "\x1f"
+    cells.write_csv(stream, include_header=False, quote_style="never", separator=separator)

@@ -28,7 +28,7 @@ def test_a_file_appears_when_it_is_committed(folder: Folder) -> None:
     out.write(b"one\n")
     assert not out.path.exists()
     assert out.part.parent == out.path.parent
-    out.write_lines(pl.Series(["two", 'th"ree', "", "fo\tur,"]))
+    out.write_lines(pl.DataFrame({"line": ["two", 'th"ree', "", "fo\tur,"]}))
     out.commit()
     assert out.path.read_bytes() == b'one\ntwo\nth"ree\n\nfo\tur,\n'
     assert [path.name for path in out.path.parent.iterdir()] == ["conn.ndjson"]
@@ -63,7 +63,7 @@ def test_a_file_is_replaced_in_one_step(folder: Folder) -> None:
 def test_pieces_are_one_valid_file(folder: Folder, name: str, unpack: Callable[[bytes], bytes]) -> None:
     out = folder.open(PurePosixPath(f"x{SUFFIXES[name]}"), name)
     for number in range(5):
-        out.write_lines(pl.Series([f"line {number}"]))
+        out.write_lines(pl.DataFrame({"line": [f"line {number}"]}))
         out.write(b"raw\n")
     out.commit()
     data = out.path.read_bytes()
