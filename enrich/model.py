@@ -174,13 +174,14 @@ class Memo:
         """Map a batch's keys to rows of the remembered table, working out what is new."""
         hashes = keys.hash_rows(seed=_SEED).alias(_HASH)
         rows = self._rows(hashes)
-        if self.known is None or rows.null_count():
-            new = self._first_of_each(hashes.filter(rows.is_null()), rows.is_null())
+        absent = rows.is_null()
+        if self.known is None or absent.any():
+            new = self._first_of_each(hashes.filter(absent), absent)
             if self.known is not None and self.known.height + new.height > self.limit:
-                self.known, self.texts = None, {}
+                self.known, self.texts, absent = None, {}, absent | True
                 new = self._first_of_each(hashes, None)
             self._learn(keys[new[ROW]], new[_HASH])
-            rows = self._rows(hashes)
+            rows = rows.scatter(absent.arg_true(), self._rows(hashes.filter(absent)))
         return Added(self.table, rows, self)
 
     def rendered(self, kind: object, render: Render) -> pl.Series:
