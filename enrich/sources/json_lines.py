@@ -14,7 +14,7 @@ import polars as pl
 from enrich.batch import Reject
 from enrich.columns import Type
 from enrich.sources import rows
-from enrich.sources.lines import Chunk, newlines
+from enrich.sources.lines import Chunk
 
 Line = tuple[int, bytes]
 
@@ -27,7 +27,7 @@ def decode(chunk: Chunk, schema: Mapping[str, Type]) -> tuple[pl.DataFrame, pl.S
     data = chunk.data
     cut = chunk.cut and not data.endswith(b"\n")
     if not cut and b"\r" not in data:
-        lines = rows.split_lines(data, newlines(data) + (not data.endswith(b"\n"))) if rows.is_utf8(data) else None
+        lines = rows.split_lines(data, chunk.ends + (not data.endswith(b"\n"))) if rows.is_utf8(data) else None
         if lines is not None and lines.str.starts_with("{").all():
             frame = objects(data, lines.len(), schema)
             if frame is not None:

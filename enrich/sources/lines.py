@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,13 +32,18 @@ _NEWLINE = ord("\n")
 Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chunk:
     """Whole lines, and the number of the first. ``cut``: the input broke off, so the last line may lack its end."""
 
     data: bytes
     first_line: int
     cut: bool = False
+
+    @cached_property
+    def ends(self) -> int:
+        """How many line ends there are."""
+        return newlines(self.data)
 
 
 def newlines(data: bytes) -> int:
@@ -102,8 +108,9 @@ def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | Reject | Damag
         if cut:
             parts[-1] = block[:cut]
             data = b"".join(parts)
-            yield Chunk(data, line)
-            line += newlines(data)
+            chunk = Chunk(data, line)
+            line += chunk.ends
+            yield chunk
             parts, size = [block[cut:]], len(block) - cut
         elif size > MAX_LINE:
             data = b"".join(parts)

@@ -38,15 +38,17 @@ def read(chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, keep_r
             continue
         line = chunk.first_line
         for start, end, is_header in runs(chunk.data, schema.dialect.separator.encode()):
-            part = chunk.data[start:end]
+            whole = start == 0 and end == len(chunk.data)
+            part = chunk.data if whole else chunk.data[start:end]
+            ends = chunk.ends if whole else newlines(part)
             if is_header:
                 text = part.decode("utf-8", "backslashreplace").replace("\r\n", "\n").rstrip("\r\n")
                 schema = parse(text, schema)
                 yield Header(text, _empty(schema))
             else:
                 cut = chunk.cut and end == len(chunk.data) and not part.endswith(b"\n")
-                yield from _Rows(part, line, schema, cut).items(want(schema.log), keep_raw)
-            line += newlines(part)
+                yield from _Rows(part, line, ends, schema, cut).items(want(schema.log), keep_raw)
+            line += ends
 
 
 def _empty(schema: Schema) -> Batch:
@@ -56,10 +58,10 @@ def _empty(schema: Schema) -> Batch:
 
 
 class _Rows:
-    """A run of rows under one header; ``cut`` if the last of them breaks off."""
+    """A run of rows under one header, with so many line ends; ``cut`` if the last of them breaks off."""
 
-    def __init__(self, data: bytes, first_line: int, schema: Schema, cut: bool) -> None:
-        self.data, self.first_line, self.schema, self.cut = data, first_line, schema, cut
+    def __init__(self, data: bytes, first_line: int, ends: int, schema: Schema, cut: bool) -> None:
+        self.data, self.first_line, self.ends, self.schema, self.cut = data, first_line, ends, schema, cut
         self.table, self.separator = data, schema.dialect.separator.encode()
 
     def items(self, names: frozenset[str] | None, keep_raw: bool) -> Iterator[Item]:
@@ -97,7 +99,7 @@ class _Rows:
     def _fast(self, names: frozenset[str] | None, check: bool) -> pl.DataFrame | None:
         """All rows at once; None if any needs a closer look. ``check`` also those columns that nobody asked for."""
         types = self.schema.types
-        height = newlines(self.table) + (not self.table.endswith(b"\n"))
+        height = self.ends + (not self.table.endswith(b"\n"))
         if not rows.even(self.table, self.separator, len(types)) or not rows.is_utf8(self.table):
             return None
         if len(types) == 1 and (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from enrich.batch import Dialect
-from enrich.sources.zeek_types import element, scalar, unescape
+from enrich.sources.zeek_types import column_type, element, scalar, unescape
 
 _BOOL = {"T": True, "F": False}
 
@@ -20,6 +20,8 @@ def typed(values: pl.Series, kind: str, dialect: Dialect, marks: frozenset[str])
     looked for.
     """
     inner = element(kind)
+    if values.null_count() == values.len():
+        return pl.Series(values.name, [None], column_type(kind)).new_from_index(0, values.len()), None
     if inner is not None:
         return _lists(values, inner, dialect, marks)
     if values.dtype != pl.String:
@@ -31,7 +33,9 @@ def _scalars(
     values: pl.Series, kind: str, dialect: Dialect, marks: frozenset[str]
 ) -> tuple[pl.Series, pl.Series | None]:
     if kind == "bool":
-        out = values.replace_strict(_BOOL, default=None, return_dtype=pl.Boolean)
+        out = values == "T"
+        if not (out | (values == "F")).all():
+            out = values.replace_strict(_BOOL, default=None, return_dtype=pl.Boolean)
     elif scalar(kind) == pl.String:
         return _strings(values, dialect, marks), None
     else:
@@ -43,7 +47,7 @@ def _scalars(
 
 def _strings(values: pl.Series, dialect: Dialect, marks: frozenset[str]) -> pl.Series:
     escaped = values.str.contains(ESCAPE, literal=True) if ESCAPE in marks else None
-    if dialect.empty_field in marks:
+    if dialect.empty_field in marks and (values == dialect.empty_field).any():
         values = values.replace(dialect.empty_field, "")
     if escaped is not None and escaped.any():
         distinct = values.filter(escaped).unique()
@@ -55,11 +59,11 @@ def _lists(
     values: pl.Series, inner: str, dialect: Dialect, marks: frozenset[str]
 ) -> tuple[pl.Series, pl.Series | None]:
     """Sets and vectors, each a list, and which cells hold an element that is not of the type."""
-    empty = (values == dialect.empty_field).fill_null(False)
-    cells = values.set(empty, None)
+    empty = (values == dialect.empty_field).fill_null(False) if dialect.empty_field in marks else None
+    cells = values if empty is None or not empty.any() else values.set(empty, None)
     several = cells.str.contains(dialect.set_separator, literal=True).any()
     lists, wrong = (_split if several else _alone)(cells, inner, dialect, marks)
-    if empty.any():
+    if empty is not None and cells is not values:
         none = pl.Series([[]], dtype=lists.dtype).new_from_index(0, values.len())
         lists = none.zip_with(empty, lists)
     return lists.alias(values.name), wrong
