@@ -54,6 +54,7 @@ def run(command: Sequence[str | Path], rows: int, out: Path) -> tuple[Cost, str]
     _remove(out)
     launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, command)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once
     done = subprocess.run(
         launcher, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )
