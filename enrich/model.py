@@ -124,15 +124,32 @@ class RollUp:
 
 
 @dataclass(slots=True)
+class Rendered:
+    """The text of the rows of a table that grows, by kind of text. One thread at a time may ask for it."""
+
+    _texts: dict[object, pl.Series] = field(default_factory=dict)
+
+    def rows(self, table: pl.DataFrame, kind: object, render: Render) -> pl.Series:
+        """The rendered rows of the table as it is now, or was, with those that have come since the last call."""
+        have = self._texts.get(kind)
+        if have is None:
+            have = render(table)
+        elif have.len() < table.height:
+            have = pl.concat([have, render(table.slice(have.len()))], rechunk=True)
+        self._texts[kind] = have
+        return have
+
+
+@dataclass(slots=True)
 class Added:
     """Columns to append to a batch: row ``index[i]`` of ``table`` is row ``i``'s (without index, row ``i`` itself).
 
-    ``memo`` (if any) is where the table's rendered rows are remembered.
+    ``texts`` is where the table's rendered rows are remembered.
     """
 
     table: pl.DataFrame
     index: pl.Series | None = None
-    memo: Memo | None = None
+    texts: Rendered = field(default_factory=Rendered)
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Added:
@@ -154,7 +171,7 @@ class Added:
 
     def rendered(self, kind: object, render: Render) -> pl.Series:
         """The rendered text of each row of the batch; distinct rows are rendered once a run."""
-        text = render(self.table) if self.memo is None else self.memo.rendered(kind, render)
+        text = self.texts.rows(self.table, kind, render)
         return text if self.index is None else text.gather(self.index)
 
 
@@ -168,7 +185,7 @@ class Memo:
     limit: int = 60_000
     known: pl.DataFrame | None = None
     table: pl.DataFrame = field(default_factory=pl.DataFrame)
-    texts: dict[object, pl.Series] = field(default_factory=dict)
+    texts: Rendered = field(default_factory=Rendered)
 
     def apply(self, keys: pl.DataFrame) -> Added:
         """Map a batch's keys to rows of the remembered table, working out what is new."""
@@ -178,21 +195,11 @@ class Memo:
         if self.known is None or absent.any():
             new = self._first_of_each(hashes.filter(absent), absent)
             if self.known is not None and self.known.height + new.height > self.limit:
-                self.known, self.texts, absent = None, {}, absent | True
+                self.known, self.texts, absent = None, Rendered(), absent | True
                 new = self._first_of_each(hashes, None)
             self._learn(keys[new[ROW]], new[_HASH])
             rows = rows.scatter(absent.arg_true(), self._rows(hashes.filter(absent)))
-        return Added(self.table, rows, self)
-
-    def rendered(self, kind: object, render: Render) -> pl.Series:
-        """The rendered rows of the table, extended by what has come since the last call."""
-        have = self.texts.get(kind)
-        if have is None:
-            have = render(self.table)
-        elif have.len() < self.table.height:
-            have = pl.concat([have, render(self.table.slice(have.len()))], rechunk=True)
-        self.texts[kind] = have
-        return have
+        return Added(self.table, rows, self.texts)
 
     def _rows(self, hashes: pl.Series) -> pl.Series:
         """The row of the table that belongs to each hash; null where there is none yet."""

@@ -292,10 +292,10 @@ class _FileRun:
         shape = self.run.shape
         if shape is None:
             raise AssertionError("parquet is written in parts")
-        out, encode = self._output(log), shape.prepare(items)
+        out = self._output(log)
 
         def write() -> None:
-            for lines in encode():
+            for lines in shape.lines(items):
                 out.write_lines(*lines)
 
         self.writer.later(write)
@@ -317,11 +317,15 @@ class _FileRun:
     def _part(self, item: Enriched) -> None:
         log = self._log_in_name(item.batch.log)
         path = self.run.folder.scratch()
-        try:
-            parquet.frame(item).write_parquet(path, compression="lz4")
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise OutputError.of(self.run.folder.root / self._name(log), error) from error
         self.parts.setdefault(log, []).append(path)
+
+        def write() -> None:
+            try:
+                parquet.frame(item).write_parquet(path, compression="lz4")
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise OutputError.of(self.run.folder.root / self._name(log), error) from error
+
+        self.writer.later(write)
 
     def _finish(self) -> None:
         self.writer.settle()

@@ -1,7 +1,6 @@
 """Records as the reader wants them: each shape turns an enriched batch into the text of its records.
 
-A shape works in two steps. ``prepare`` runs where the enrichers run: it renders the small tables of added columns, each
-distinct row once. What it returns does the heavy part and may run in another thread.
+It renders the small tables of added columns, each distinct row once a run, and puts rows together by their numbers.
 """
 
 from __future__ import annotations
@@ -40,10 +39,6 @@ class Lines(NamedTuple):
     def whole(self) -> pl.Series:
         """The lines as one column."""
         return self.cells.select(pl.concat_str(pl.all(), separator=self.separator)).to_series()
-
-
-Encoded = Callable[[], Iterator[Lines]]
-"""The records as one line each, in pieces."""
 
 
 @dataclass(slots=True)
@@ -110,8 +105,8 @@ class Shape(Protocol):
     one_file: bool
     """All logs of an input go to one file, in the input's order."""
 
-    def prepare(self, enriched: list[Enriched]) -> Encoded:
-        """Prepare the batches that go to one file; call the result for their lines."""
+    def lines(self, enriched: list[Enriched]) -> Iterator[Lines]:
+        """The records of batches that go to one file, a line each, in pieces."""
 
     def header(self, text: str, enriched: Enriched) -> list[str]:
         """An input's header lines; none for most shapes."""

@@ -9,7 +9,7 @@ import polars as pl
 
 from enrich.batch import Batch, Dialect, Form
 from enrich.model import Added
-from enrich.shapes import Encoded, Enriched, Lines, Texts, in_pieces, joined
+from enrich.shapes import Enriched, Lines, Texts, in_pieces, joined
 from enrich.shapes.ndjson import fragments, spliced
 
 _ZEEK_TYPES: tuple[tuple[pl.DataType | type[pl.DataType], str], ...] = (
@@ -27,18 +27,14 @@ class Native:
 
     one_file = True
 
-    def prepare(self, enriched: list[Enriched]) -> Encoded:
-        """Render the added columns; the result writes the batches in the order of their input."""
+    def lines(self, enriched: list[Enriched]) -> Iterator[Lines]:
+        """The batches in the order of their input."""
         ready = [(item.batch, _rendered(item)) for item in enriched]
-
-        def lines() -> Iterator[Lines]:
-            if len(ready) == 1:
-                yield from in_pieces(*ready[0], _lines)
-                return
-            whole = [pl.DataFrame({"line": _lines(batch, texts).whole(), "row": batch.rows}) for batch, texts in ready]
-            yield Lines(pl.concat(whole).sort("row").select("line"))
-
-        return lines
+        if len(ready) == 1:
+            yield from in_pieces(*ready[0], _lines)
+            return
+        whole = [pl.DataFrame({"line": _lines(batch, texts).whole(), "row": batch.rows}) for batch, texts in ready]
+        yield Lines(pl.concat(whole).sort("row").select("line"))
 
     def header(self, text: str, enriched: Enriched) -> list[str]:
         """Header lines, with the added columns' names and types."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
 from enrich.batch import Batch, Form
-from enrich.shapes import Encoded, Enriched, Lines, Parts, Texts, in_pieces, joined
+from enrich.shapes import Enriched, Lines, Parts, Texts, in_pieces, joined
 
 GAP = " "
 """Between members of a JSON object, where white space means nothing (RFC 8259 section 2)."""
@@ -18,10 +18,10 @@ class NdJson:
 
     one_file = False
 
-    def prepare(self, enriched: list[Enriched]) -> Encoded:
-        """Render the added columns; the result writes the batches."""
-        ready = [(item.batch, fragments(item)) for item in enriched]
-        return lambda: (lines for batch, texts in ready for lines in in_pieces(batch, texts, _lines))
+    def lines(self, enriched: list[Enriched]) -> Iterator[Lines]:
+        """One batch after the other."""
+        for item in enriched:
+            yield from in_pieces(item.batch, fragments(item), _lines)
 
     def header(self, text: str, enriched: Enriched) -> list[str]:
         """No header in this shape."""

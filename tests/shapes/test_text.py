@@ -71,7 +71,7 @@ def test_ndjson_of_a_tsv_log_is_the_log_and_what_was_added(data: st.DataObject, 
     batches, _, _ = read(chunks(log.lines(), []))
     for batch in batches:
         added = data.draw(additions(batch.height))
-        lines = written(NdJson().prepare([Enriched.of(batch, added)])())
+        lines = written(NdJson().lines([Enriched.of(batch, added)]))
         assert lines.len() == batch.height
         for row, (line, original) in enumerate(zip(lines, log.rows, strict=True)):
             record = json.loads(line)
@@ -90,9 +90,7 @@ def test_json_records_keep_their_text(data: st.DataObject, objects: list[dict[st
     batch = Batch("conn", Form.JSON, pl.DataFrame({"uid": [None] * len(raw)}), pl.Series(raw))
     added = data.draw(additions(len(raw)))
     for shape in (NdJson(), Native()):
-        for row, (line, text) in enumerate(
-            zip(written(shape.prepare([Enriched.of(batch, added)])()), raw, strict=True)
-        ):
+        for row, (line, text) in enumerate(zip(written(shape.lines([Enriched.of(batch, added)])), raw, strict=True)):
             assert line.startswith(text.rstrip()[:-1].rstrip())
             assert json.loads(line) == {**objects[row], **expected(added, row)}
 
@@ -103,9 +101,9 @@ def test_an_event_gets_one_object(data: st.DataObject, objects: list[dict[str, A
     raw = [json.dumps(item) for item in objects]
     batch = Batch("conn", Form.EVE, pl.DataFrame({"uid": [str(n) for n in range(len(raw))]}), pl.Series(raw))
     added = data.draw(additions(len(raw)))
-    for row, line in enumerate(written(Native().prepare([Enriched.of(batch, added)])())):
+    for row, line in enumerate(written(Native().lines([Enriched.of(batch, added)]))):
         assert json.loads(line) == {**objects[row], "enrich": expected(added, row)}
-    for row, line in enumerate(written(NdJson().prepare([Enriched.of(batch, added)])())):
+    for row, line in enumerate(written(NdJson().lines([Enriched.of(batch, added)]))):
         assert json.loads(line) == {"uid": str(row), **expected(added, row), "suricata": objects[row]}
 
 
@@ -118,7 +116,7 @@ def test_native_tsv_keeps_its_rows_and_reads_back_with_what_was_added(data: st.D
     for batch in batches:
         added = data.draw(additions(batch.height))
         enriched = Enriched.of(batch, added)
-        rows = written(Native().prepare([enriched])()).to_list()
+        rows = written(Native().lines([enriched])).to_list()
         originals = [line.decode() for line in log.lines() if not line.startswith(b"#")]
         assert all(row.startswith(original) for row, original in zip(rows, originals, strict=True))
         header = next(item for item in items if not isinstance(item, list))
@@ -144,7 +142,7 @@ def test_several_logs_of_one_input_keep_their_order() -> None:
         raw = pl.Series([f'{{"n":{row}}}' for row in rows])
         return Enriched(Batch(log, Form.JSON, pl.DataFrame({"x": rows}), raw, pl.Series(rows, dtype=pl.UInt32)), [])
 
-    assert written(Native().prepare([batch("a", [0, 3]), batch("b", [1, 2])])()).to_list() == [
+    assert written(Native().lines([batch("a", [0, 3]), batch("b", [1, 2])])).to_list() == [
         f'{{"n":{n}}}' for n in range(4)
     ]
 
@@ -158,7 +156,7 @@ def test_names_that_the_input_has_already() -> None:
 def test_a_name_inside_a_text_is_no_member() -> None:
     raw = pl.Series(['{"x":"app.name"}', '{"x":"\\"app.name\\":1"}', '{"app.name" : 1}', '{"x":1}'])
     batch = Batch("conn", Form.JSON, pl.DataFrame({"x": [1, 2, 3, 4]}), raw)
-    lines = written(NdJson().prepare([Enriched.of(batch, [Added(pl.DataFrame({"app.name": ["ours"] * 4}))])])())
+    lines = written(NdJson().lines([Enriched.of(batch, [Added(pl.DataFrame({"app.name": ["ours"] * 4}))])]))
     assert [json.loads(line).get("app.name") for line in lines] == ["ours", "ours", 1, "ours"]
     assert json.loads(lines[2])["enrich.app.name"] == "ours"
 
@@ -167,5 +165,5 @@ def test_numbers_that_json_does_not_know_are_null() -> None:
     text = "#separator \\x09\n#fields\ta\n#types\tdouble\nnan\ninf\n-inf\n1e-7\n"
     items = zeek_tsv.read([Chunk(text.encode(), 1)], "x", lambda _: None, False)
     batches = [part for item in items if isinstance(item, list) for part in item if not isinstance(part, Reject)]
-    lines = written(NdJson().prepare([Enriched(batches[0], [])])())
+    lines = written(NdJson().lines([Enriched(batches[0], [])]))
     assert [json.loads(line)["a"] for line in lines] == [None, None, None, 1e-7]
