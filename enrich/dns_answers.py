@@ -2,92 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from enrich.keyed import Keys, parts, positions
+from enrich.keyed import Keys, Sought
+from enrich.runs import MOST, Columns, Runs
+from enrich.scratch import Scratch
 
 Seconds = npt.NDArray[np.uint32]
-_ANSWERS_PENDING = 500_000
+_COLUMNS = ("key", "since", "until", "value")
+_LOW = np.uint64(32)
 
 
-@dataclass(slots=True)
 class Answers:
     """DNS answers: under which key (client and address) which name was told, from when until when.
 
-    An answer that repeats the one before it lengthens that one, so what is remembered is bounded by distinct answers.
-    Where batches do not come in the order of time, an answer between two that were joined so may win too early.
+    An answer that repeats the one before it lengthens that one.
     """
 
-    grace: int = 3600
-    _new: list[tuple[Keys, Seconds, Seconds, Keys]] = field(default_factory=list)
-    _settled: tuple[Keys, Seconds, Seconds, Keys] | None = None
-    _pending: int = 0
+    def __init__(self, grace: int = 3600, scratch: Scratch | None = None, most: int = MOST) -> None:
+        """``grace``: seconds that an answer still holds after its TTL; ``most`` and ``scratch`` as of Keyed."""
+        self.grace = grace
+        kinds = (np.uint64, np.uint32, np.uint32, np.uint64)
+        self._runs = Runs(kinds, _lengthened, scratch, ordered_by=2, most=most)
 
     def add(self, keys: Keys, times: pl.Series, ttls: pl.Series, names: Keys) -> None:
-        """Remember answers; times in epoch seconds, TTLs in seconds (at most a week counts)."""
+        """Remember answers; times in epoch seconds, TTLs in seconds (at most a week counts).
+
+        Raises OutputError where the disk is full.
+        """
         since = times.fill_null(0).clip(0, 2**32 - 2**21).cast(pl.UInt32).to_numpy()
         until = since + ttls.fill_null(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy() + np.uint32(self.grace)
-        self._take(keys, since, until, names)
+        self._runs.add((keys, since, until, names))
 
-    def _take(self, keys: Keys, since: Seconds, until: Seconds, names: Keys) -> None:
-        self._new.append((keys, since, until, names))
-        self._pending += len(keys)
-        if self._pending > max(_ANSWERS_PENDING, 0 if self._settled is None else len(self._settled[0]) // 4):
-            self._settle()
-
-    def get(self, keys: Keys, times: pl.Series) -> Keys:
+    def get(self, keys: Keys | Sought, times: pl.Series) -> Keys:
         """The name key of the latest answer before each time, within its TTL and the grace; 0 where there is none."""
-        known, since, until, names = self._settle()
-        if not len(known):
-            return np.zeros(len(keys), np.uint64)
+        sought = keys if isinstance(keys, Sought) else Sought(keys)
+        table = self._runs.table()
         # One second of slack: times are whole seconds here.
-        when = times.fill_null(0).clip(0, 2**32 - 2).cast(pl.UInt32).to_numpy() + np.uint32(1)
-        first, end = positions(known, keys), positions(known, keys, "right")
-        low, high = first, end
-        # Halving, for all flows at once: a server of many names may have any number of answers.
-        while (undecided := low < high).any():
-            middle = np.where(undecided, (low + high) // 2, 0)
-            later = since[middle] > when
-            low, high = np.where(undecided & ~later, middle + 1, low), np.where(undecided & later, middle, high)
-        found = low - 1
-        safe = np.maximum(found, 0)
-        return np.where((found >= first) & (when <= until[safe]), names[safe], np.uint64(0))
+        whole = times.fill_null(0).clip(0, 2**32 - 2).cast(pl.UInt32).to_numpy() + np.uint32(1)
+        when = sought.ordered(whole)
+        names = np.zeros(len(sought), np.uint64)
+        # The piece whose first row is the last before what is sought; most rows are in its order already.
+        pieces = _not_behind(table.firsts, sought.keys, when)
+        order = np.argsort(pieces, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(pieces[order])) + 1):
+            if len(rows) and (number := int(pieces[rows[0]])):
+                piece = table.piece(number - 1)
+                known, _, until, theirs = piece
+                at = _not_behind(piece, sought.keys[rows], when[rows]) - 1
+                holds = (known[at] == sought.keys[rows]) & (when[rows] <= until[at])
+                names[rows[holds]] = theirs[at[holds]]
+                table.forget()
+        return sought.in_place(names)
 
-    def rows(self) -> pl.DataFrame:
-        """All of it: columns ``key``, ``since`` and ``until`` (epoch seconds) and ``value`` (the name)."""
-        return pl.DataFrame(dict(zip(("key", "since", "until", "value"), self._settle(), strict=True)))
+    def rows(self) -> Iterator[pl.DataFrame]:
+        """All of it, some at a time: columns ``key``, ``since`` and ``until`` (epoch seconds) and ``value`` (the name).
+
+        In the order of their keys and times.
+        """
+        for piece in self._runs.table().pieces():
+            yield pl.DataFrame(dict(zip(_COLUMNS, piece, strict=True)))
 
     def remember(self, rows: pl.DataFrame) -> None:
         """Add what :meth:`rows` gave."""
-        self._take(*(rows[name].to_numpy() for name in ("key", "since", "until", "value")))
+        self._runs.add(tuple(rows[name].to_numpy() for name in _COLUMNS))
+
+    def settle(self) -> None:
+        """All has come: sort it. Else this is done when it is asked for. Raises OutputError where the disk is full."""
+        self._runs.table()
 
     def __len__(self) -> int:
-        return len(self._settle()[0])
-
-    def _settle(self) -> tuple[Keys, Seconds, Seconds, Keys]:
-        if self._settled is not None and not self._new:
-            return self._settled
-        old = [] if self._settled is None else [self._settled]
-        none = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.uint64))
-        keys, since, until, names = (np.concatenate(column) for column in zip(none, *old, *self._new, strict=True))
-        self._new, self._pending, self._settled = [], 0, None
-        joined = [_lengthened(keys[r], since[r], until[r], names[r]) for r in parts(keys)]
-        del keys, since, until, names
-        k, s, u, n = (np.concatenate(column) for column in zip(*joined, strict=True))
-        self._settled = (k, s, u, n)
-        return self._settled
+        return self._runs.table().height
 
 
-def _lengthened(keys: Keys, since: Seconds, until: Seconds, names: Keys) -> tuple[Keys, Seconds, Seconds, Keys]:
+def _not_behind(rows: Columns, keys: Keys, when: Seconds) -> npt.NDArray[np.intp]:
+    """How many of the rows, in the order of their keys and times, are not behind each key and time."""
+    known, since = rows[:2]
+    low, high = np.searchsorted(known, keys), np.searchsorted(known, keys, "right")
+    # Halving, for all at once: a server of many names may have any number of answers.
+    while (undecided := np.flatnonzero(low < high)).size:
+        middle = (low[undecided] + high[undecided]) // 2
+        later = since[middle] > when[undecided]
+        low[undecided[~later]], high[undecided[later]] = middle[~later] + 1, middle[later]
+    return low
+
+
+def _lengthened(rows: Columns) -> Columns:
     """Answers by key and time, each run of the same name under the same key as one, as long as no gap parts them."""
+    keys, since, until, names = rows
     if not len(keys):
-        return keys, since, until, names
-    order = np.lexsort((since, keys))
-    keys, since, until, names = keys[order], since[order], until[order], names[order]
-    fresh = (keys[1:] != keys[:-1]) | (names[1:] != names[:-1]) | (since[1:] > until[:-1])
-    starts = np.flatnonzero(np.concatenate([[True], fresh]))
+        return rows
+    other = np.concatenate([[True], (keys[1:] != keys[:-1]) | (names[1:] != names[:-1])])
+    # The latest end so far under each key and name: numbered, none is taken for that of those before.
+    ends = np.maximum.accumulate(np.cumsum(other).astype(np.uint64) << _LOW | until).astype(np.uint32)
+    other[1:] |= since[1:] > ends[:-1]
+    starts = np.flatnonzero(other)
     return keys[starts], since[starts], np.maximum.reduceat(until, starts), names[starts]

@@ -43,15 +43,18 @@ class OutputError(EnrichError):
     """The output cannot be written (full disk, permissions); names the path."""
 
     @classmethod
-    def of(cls, path: object, error: Exception) -> OutputError:
-        """What a failed write to a path means. Polars' errors tell the system's number in their text."""
+    def of(cls, path: object, error: Exception, option: str = "--out") -> OutputError:
+        """What a failed write to a path means; ``option`` names another place.
+
+        Polars' errors tell the system's number in their text.
+        """
         text = re.search(r"\(os error (\d+)\)", str(error))
         number = getattr(error, "errno", None) or (int(text[1]) if text else None)
         if number is None:
             return cls(f"{path}: {error}")
         advice = ""
         if number in _FULL:
-            advice = "; make room there, or name another place with --out"
+            advice = f"; make room there, or name another place with {option}"
         elif number in _FORBIDDEN:
-            advice = "; allow it, or name another place with --out"
+            advice = f"; allow it, or name another place with {option}"
         return cls(f"{path}: {os.strerror(number)}{advice}")

@@ -68,7 +68,7 @@ class Run:
         self.tables = tables or configuration.load(options.config)
         self.engine = Engine(self.tables, options.only)
         self.shape = SHAPES[options.format]() if options.format in SHAPES else None
-        self.directions = eve.Directions()
+        self.directions = eve.Directions(self.engine.survey.scratch)
         self.logs = logs.load(self.tables)
         self.found: set[str] = set()
         self.report = Report()
@@ -80,6 +80,7 @@ class Run:
         if self.state is not None and (note := self.state.load(self.engine.survey)) is not None:
             self.progress.problem(note)
         self.folder = Folder(self.options.out, OWN)
+        self.engine.survey.scratch.folder = self.folder.root
         try:
             files = self._discover()
             rejects = self.folder.open_own("rejects.ndjson")  # now, to know early whether it can be written

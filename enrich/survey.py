@@ -1,24 +1,28 @@
 """The first pass of a run: what every log says about the flows of every other.
 
-A flow's uid, its server and the names that clients looked up are remembered in arrays (:mod:`enrich.keyed`) and name
-tables, a few bytes each, so that the second pass can judge each flow by evidence from all logs, in the order in which
-the records stand in their files.
+What is said of a flow's uid, of its server and of the names that clients looked up is remembered in tables by key
+(:mod:`enrich.keyed`), a few bytes each, so that the second pass can judge each flow by evidence from all logs, in the
+order in which the records stand in their files. Memory holds a bounded part of the tables, scratch files the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from enrich import ftp_replies
 from enrich.applications import Catalogue
 from enrich.batch import Batch
 from enrich.dns_answers import Answers
-from enrich.keyed import CONFLICT, Keyed, Keys, hashes, release_memory
+from enrich.keyed import CONFLICT, Keyed, Keys, Sought, hashes, release_memory
 from enrich.payload import STRENGTHS, Payloads
 from enrich.protocol_sets import ProtocolSets
+from enrich.runs import MOST
+from enrich.scratch import Scratch
 from enrich.texts import Texts
 
 _NAMED = {"ssl": ("server_name", "sni"), "quic": ("server_name", "sni"), "http": ("host", "host")}
@@ -26,20 +30,21 @@ _NEGOTIATED = {"ssl": "next_protocol", "quic": "client_protocol"}
 _HOST_BIT = np.uint64(1 << 63)
 SOURCES = ("sni", "host", "cert", "dns", "dns_any")
 
-_FLOW = frozenset({"uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto"})
+_SERVER = frozenset({"id.resp_h", "id.resp_p", "proto"})
+_FLOW = _SERVER | {"uid"}
 _CERTIFICATE = {"cert_chain_fps", "cert_chain_fuids", "subject", "issuer"}
 _READ: dict[str, frozenset[str]] = {
-    "conn": _FLOW | {"service"},
+    "conn": _SERVER | {"service"},
     "http": _FLOW | {"host", "user_agent"},
     "ssl": _FLOW | {"version", "server_name", "next_protocol"} | _CERTIFICATE,
     "quic": _FLOW | {"server_name", "client_protocol"},
-    "dns": _FLOW | {"ts", "query", "answers", "TTLs"},
+    "dns": _FLOW | {"ts", "id.orig_h", "query", "answers", "TTLs"},
     "ftp": _FLOW | ftp_replies.COLUMNS,
     "payload": _FLOW | {"id.orig_p", "orig_payload_hex", "resp_payload_hex"},
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "certificate.issuer", "san.dns"}),
 }
 # What :meth:`Survey.about` reads of a conn batch.
-ABOUT = _FLOW | {"ts", "conn_state", "resp_pkts", "orig_pkts", "orig_ip_bytes", "service", "history"}
+ABOUT = _FLOW | {"ts", "id.orig_h", "conn_state", "resp_pkts", "orig_pkts", "orig_ip_bytes", "service", "history"}
 # Addresses that stand for many hosts, so that none answers from there: multicast and, as far as it shows, broadcast.
 _GROUP = r"^2(?:2[4-9]|3[0-9])\.|\.255$|^[fF][fF][0-9a-fA-F]{2}:"
 _STATES = ("open", "failed", "one_way", "group", "unrecognised")
@@ -50,35 +55,45 @@ _HEADERS = 28
 class Survey:
     """What all logs of a run say about its flows. Fill it with :meth:`add`, then ask :meth:`about`."""
 
-    def __init__(self, catalogue: Catalogue, payloads: Callable[[], Payloads], failed_states: Iterable[str]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        payloads: Callable[[], Payloads],
+        failed_states: Iterable[str],
+        *,
+        most: int = MOST,
+    ) -> None:
         """``payloads`` loads the payload signatures, should there be payloads.
 
-        ``failed_states`` are the values of conn_state of a TCP connection that never opened.
+        ``failed_states`` are the values of conn_state of a TCP connection that never opened; ``most`` is how many rows
+        of each table memory holds.
         """
         self.catalogue = catalogue
         self.signatures = payloads
         self.failed_states = list(failed_states)
         self.logs = frozenset(_READ) | frozenset(catalogue.by_log)
+        self.scratch = Scratch()
+        sets, keyed = partial(ProtocolSets, self.scratch, most), partial(Keyed, scratch=self.scratch, most=most)
         # By server: its address, port and transport.
-        self.servers = ProtocolSets()
-        self.server_names = Keyed("same")
+        self.servers = sets()
+        self.server_names = keyed("same")
         # By flow: its uid.
-        self.protocols = ProtocolSets()
-        self.negotiated = ProtocolSets()
-        self.agents = ProtocolSets()
-        self.payloads = {strength: ProtocolSets() for strength in STRENGTHS}
-        self.named = Keyed("least")
-        self.certificates = Keyed("least")
+        self.protocols = sets()
+        self.negotiated = sets()
+        self.agents = sets()
+        self.payloads = {strength: sets() for strength in STRENGTHS}
+        self.named = keyed("least")
+        self.certificates = keyed("least")
         # By certificate, address, or client and address.
-        self.certificate_names = Keyed("least")
-        self.certificate_applications = ProtocolSets()
-        self.asked_by_any = Keyed("same")
-        self.asked = Answers()
-        self.names = Texts()
+        self.certificate_names = keyed("least")
+        self.certificate_applications = sets()
+        self.asked_by_any = keyed("same")
+        self.asked = Answers(scratch=self.scratch, most=most)
+        self.names = Texts(self.scratch, most)
         self._services: dict[str, str | None] = {}
         self.following = False
         self.newest = 0.0
-        self._finished: list[Keys] = []
+        self._finished = keyed("least")
 
     def follow(self) -> None:
         """From now on also remember which flows have come to their end and when that was, for :mod:`enrich.state`."""
@@ -87,7 +102,7 @@ class Survey:
     def wanted(self, log: str) -> frozenset[str]:
         """The columns of a log that the survey reads; empty if the log says nothing about flows."""
         read = _READ.get(log, _FLOW if log in self.catalogue.by_log else frozenset())
-        return read | {"ts"} if self.following and read else read
+        return read | {"ts", "uid"} if self.following and read else read
 
     def stores(self) -> dict[str, Keyed | ProtocolSets | Answers]:
         """All that is remembered but the texts, by what it is called; ``flow_`` are those by uid."""
@@ -138,7 +153,7 @@ class Survey:
             column, source = _NAMED[log]
             names = self.names.add(frame[column])
             # The smaller value stays: a name from SNI before one from HTTP.
-            self.named.add(uids, np.where(names == 0, names, (names >> np.uint64(1)) | _HOST_BIT * (source == "host")))
+            self.named.add(uids, np.where(names == 0, names, names | _HOST_BIT * (source == "host")))
             if servers is not None:
                 self.server_names.add(servers, names)
         if log in _NEGOTIATED and _NEGOTIATED[log] in frame.columns:
@@ -232,11 +247,12 @@ class Survey:
             newest = frame["ts"].max()
             self.newest = max(self.newest, newest if isinstance(newest, float) else 0.0)
         if log == "conn" and "uid" in frame.columns:
-            self._finished.append(hashes(frame["uid"]))
+            uids = hashes(frame["uid"])
+            self._finished.add(uids, np.ones_like(uids))
 
-    def finished(self) -> Keys:
-        """The keys of the flows whose conn record has come: nothing that is known of them is of use to a later run."""
-        return np.unique(np.concatenate([np.zeros(0, np.uint64), *self._finished]))
+    def finished(self, uids: Keys) -> npt.NDArray[np.bool_]:
+        """Of which flows the conn record has come: nothing that is known of them is of use to a later run."""
+        return self._finished.get(uids) != 0
 
     def texts_of(self, rows: Mapping[str, pl.DataFrame]) -> pl.Series:
         """The texts that rows of the stores speak of, each once."""
@@ -246,9 +262,12 @@ class Survey:
         return self.names.get(np.unique(np.concatenate(keys))).drop_nulls()
 
     def settle(self) -> None:
-        """All batches have come: sort what was remembered, and give back the memory that took."""
-        for store in self.stores().values():
-            len(store)
+        """All batches have come: sort what was remembered, and give back the memory that took.
+
+        Raises OutputError where the disk is full.
+        """
+        for store in (*self.stores().values(), self.names):
+            store.settle()
         release_memory()
 
     def about(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -271,7 +290,7 @@ class Survey:
         columns = dict.fromkeys((*by_uid, "_certificate_app"), null)
         names: dict[str, Keys] = {}
         if "uid" in frame.columns:
-            uids = hashes(frame["uid"])
+            uids = Sought(hashes(frame["uid"]))
             columns |= {name: store.get(uids) for name, store in by_uid.items() if len(store)}
             names = self._names_of_flows(uids)
             if len(self.certificate_applications):
@@ -287,11 +306,12 @@ class Survey:
                 fresh = (name == 0) & (keys != 0)
                 name, source = np.where(fresh, keys, name), np.where(fresh, np.uint8(at), source)
         labels = dict(enumerate((None, *SOURCES)))
-        servers = _server_keys(frame) if len(self.servers) else None
+        server_keys = _server_keys(frame) if len(self.servers) else None
+        servers = None if server_keys is None else Sought(server_keys)
         server_name = null
         if servers is not None and len(self.server_names):
-            server_keys = self.server_names.get(servers)
-            server_name = self.names.get(np.where(server_keys == CONFLICT, np.uint64(0), server_keys))
+            by_server = self.server_names.get(servers)
+            server_name = self.names.get(np.where(by_server == CONFLICT, np.uint64(0), by_server))
         return pl.DataFrame(
             {
                 "resp.name": self.names.get(name) if names else null,
@@ -304,14 +324,13 @@ class Survey:
             }
         )
 
-    def _names_of_flows(self, uids: Keys) -> dict[str, Keys]:
+    def _names_of_flows(self, uids: Sought) -> dict[str, Keys]:
         """The names that logs of the flow itself give, by their source."""
         found: dict[str, Keys] = {}
         if len(self.named):
             named = self.named.get(uids)
-            by_host = named >= _HOST_BIT
-            known = self.names.whole(named & ~_HOST_BIT)
-            found = {"sni": np.where(by_host, np.uint64(0), known), "host": np.where(by_host, known, np.uint64(0))}
+            by_host, names = named >= _HOST_BIT, named & ~_HOST_BIT
+            found = {"sni": np.where(by_host, np.uint64(0), names), "host": np.where(by_host, names, np.uint64(0))}
         if len(self.certificate_names):
             found["cert"] = self.certificate_names.get(self.certificates.get(uids))
         return found

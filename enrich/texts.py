@@ -1,13 +1,21 @@
-"""Texts by 64-bit key, each held once: what a run remembers of names that very many records repeat."""
+"""Texts by 64-bit key: what a run remembers of names that very many records repeat."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from enrich.keyed import Keys, hashes, positions
+from enrich.keyed import Keyed, Keys, hashes
+from enrich.runs import MOST
+from enrich.scratch import Scratch, ScratchFile
+
+_WAITING = 1 << 24
+"""So many bytes of text wait, or stay, in memory."""
+_PIECE = 1 << 20
+"""So many bytes of a file are looked at before their memory is given back."""
+_LENGTH = np.uint64(26)
+_LONGEST = np.uint64(2**26 - 1)
+"""A place is where a text begins, counted from 1, and in its last bits the text's length; no record is so long."""
 
 
 def standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
@@ -16,46 +24,86 @@ def standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in texts)
 
 
-@dataclass(slots=True)
 class Texts:
-    """Texts by their hash, each held once."""
+    """Texts by their hash, of 63 bits. Their bytes stand one behind the other; where is remembered by key."""
 
-    _frames: list[pl.DataFrame] = field(default_factory=list)
-    _rows: int = 0
-    _sorted: tuple[Keys, pl.Series] | None = None
+    def __init__(self, scratch: Scratch | None = None, most: int = MOST, waiting: int = _WAITING) -> None:
+        """``most`` and ``scratch`` as of Keyed; ``waiting``: so many bytes of text wait, or stay, in memory."""
+        self._scratch, self._most, self._waiting = scratch or Scratch(), most, waiting
+        self._places = Keyed("least", scratch, most)
+        self._new: list[pl.DataFrame] = []
+        self._rows = self._size = 0
+        self._bytes = np.zeros(0, np.uint8)
+        self._file: ScratchFile | None = None
+        self._written = 0
 
     def add(self, texts: pl.Series) -> Keys:
-        """Remember texts; the key of each (0 for null)."""
-        frame = pl.DataFrame({"key": hashes(texts), "text": texts})
-        distinct = frame.filter(pl.col("text").is_not_null()).unique("key")
-        self._frames.append(standing_alone(distinct))
-        self._rows += distinct.height
-        if self._rows > 1_000_000 and len(self._frames) > 1:
-            self._frames = [standing_alone(pl.concat(self._frames).unique("key"))]
-            self._rows = 0
-        self._sorted = None
-        return np.where(texts.is_null().to_numpy(), np.uint64(0), frame["key"].to_numpy())
-
-    def whole(self, halves: Keys) -> Keys:
-        """The keys that begin with these 63 bits; 0 where there is none."""
-        known = self._known()[0]
-        if not len(known):
-            return np.zeros(len(halves), np.uint64)
-        at = np.minimum(positions(known, halves << np.uint64(1)), len(known) - 1)
-        return np.where((halves != 0) & (known[at] >> np.uint64(1) == halves), known[at], np.uint64(0))
+        """Remember texts; the key of each (0 for null). Raises OutputError where the disk is full."""
+        keys = np.where(texts.is_null().to_numpy(), np.uint64(0), hashes(texts) >> np.uint64(1))
+        there = (pl.col("key") != 0) & (pl.col("text").str.len_bytes() <= _LONGEST)
+        self._take(pl.DataFrame({"key": keys, "text": texts}).filter(there))
+        if self._rows > self._most or self._size > self._waiting:
+            self._take(self._gathered())
+            if self._rows > self._most // 2 or self._size > self._waiting // 2:
+                self._put_aside()
+        return keys
 
     def get(self, keys: Keys) -> pl.Series:
         """The text of each key; null for 0 and for what is not known."""
-        known, texts = self._known()
-        if not len(known):
-            return pl.Series([None], dtype=pl.String).new_from_index(0, len(keys))
-        at = np.minimum(positions(known, keys), len(known) - 1)
-        return texts.gather(at).set(pl.Series(known[at] != keys), None)
+        if self._new:
+            self._put_aside()
+        distinct, at = np.unique(keys, return_inverse=True)
+        places = self._places.get(distinct)
+        known = np.flatnonzero(places)
+        known = known[np.argsort(places[known])]
+        numbers = np.full(len(distinct), len(known))
+        numbers[known] = np.arange(len(known))
+        texts = self._read(places[known])
+        return texts.extend(pl.Series([None], dtype=pl.String)).gather(numbers[at])
 
-    def _known(self) -> tuple[Keys, pl.Series]:
-        if self._sorted is None:
-            every = standing_alone(pl.concat(self._frames).unique("key").sort("key")) if self._frames else None
-            self._frames = [] if every is None else [every]
-            known = np.zeros(0, np.uint64) if every is None else every["key"].to_numpy()
-            self._sorted = (known, pl.Series([], dtype=pl.String) if every is None else every["text"])
-        return self._sorted
+    def settle(self) -> None:
+        """As Keyed's."""
+        if self._new:
+            self._put_aside()
+        self._places.settle()
+
+    def _take(self, frame: pl.DataFrame) -> None:
+        distinct = standing_alone(frame.unique("key"))
+        self._new.append(distinct)
+        self._rows += distinct.height
+        self._size += distinct["text"].str.len_bytes().sum()
+
+    def _gathered(self) -> pl.DataFrame:
+        frames, self._new, self._rows, self._size = self._new, [], 0, 0
+        return pl.concat(frames)
+
+    def _put_aside(self) -> None:
+        """Remember where the texts are that have come in, and keep their bytes."""
+        frame = self._gathered().unique("key")
+        data = np.frombuffer(frame["text"].str.join("").item().encode(), np.uint8)
+        lengths = frame["text"].str.len_bytes().to_numpy().astype(np.uint64)
+        starts = np.cumsum(lengths) - lengths + np.uint64(self._written + 1)
+        self._places.add(frame["key"].to_numpy(), starts << _LENGTH | lengths)
+        self._written += len(data)
+        if self._written <= self._waiting:
+            self._bytes = np.concatenate([self._bytes, data])
+            return
+        if self._file is None:
+            self._file = self._scratch.file()
+            self._file.append(self._bytes)
+            self._bytes = self._bytes[:0]
+        self._file.append(data)
+
+    def _read(self, places: Keys) -> pl.Series:
+        """The texts at places that ascend."""
+        starts, lengths = (places >> _LENGTH).astype(np.intp) - 1, (places & _LONGEST).astype(np.intp)
+        data = self._bytes if self._file is None else self._file.array(np.uint8)
+        read = [np.zeros(0, np.uint8)]
+        for rows in np.split(np.arange(len(places)), np.flatnonzero(np.diff(starts // _PIECE)) + 1):
+            before = np.cumsum(lengths[rows]) - lengths[rows]
+            read.append(data[np.repeat(starts[rows] - before, lengths[rows]) + np.arange(lengths[rows].sum())])
+            if self._file is not None:
+                self._file.forget()
+        ends = np.cumsum(lengths)
+        cut = pl.lit(np.concatenate(read).tobytes()).bin.slice(pl.col("start"), pl.col("length"))
+        return pl.DataFrame({"start": ends - lengths, "length": lengths}).select(text=cut.cast(pl.String))["text"]

@@ -16,6 +16,7 @@ from enrich.batch import Batch, Damage, Form, Item, Reject
 from enrich.icmp import ANSWERS, ANSWERS6
 from enrich.keyed import Keyed, hashes
 from enrich.logs import log_name
+from enrich.scratch import Scratch
 from enrich.sources.eve_fields import COLUMNS, COMMON, LOGS, OWN
 from enrich.sources.json_lines import decode, objects, seconds
 from enrich.sources.lines import Chunk
@@ -26,14 +27,14 @@ _BY_FLOW = frozenset(("conn", "dns", "http", "ssl", "ftp", "smb", "smtp", "ssh",
 
 
 class Directions:
-    """Which side began each flow, learnt from flow events in a first pass over all inputs; 16 bytes a flow.
+    """Which side began each flow, learnt from flow events in a first pass over all inputs.
 
     Until :attr:`settled` is set, events that go by a packet are mapped without addresses and ports.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Scratch | None = None) -> None:
         self.settled = False
-        self._sources = Keyed("least")
+        self._sources = Keyed("least", scratch)
 
     def learn(self, flows: pl.DataFrame) -> None:
         """Remember the sources of flow events."""

@@ -1,0 +1,75 @@
+"""Files without a name, for what a run remembers only until it ends and memory is too small for."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from enrich.errors import OutputError
+
+Array = npt.NDArray[Any]
+
+
+class Scratch:
+    """Where such files are: in ``folder``, by default the system's for temporary files.
+
+    Nobody but the user can open them, and they go when the process ends, however it does.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+
+    def file(self) -> ScratchFile:
+        """A new file. Raises OutputError where there cannot be one."""
+        try:
+            return ScratchFile(tempfile.TemporaryFile(dir=self.folder, buffering=0), self)  # type: ignore[arg-type]
+        except OSError as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: OSError) -> OutputError:
+        """What it means that the system does not take what is written."""
+        if self.folder is not None:
+            return OutputError.of(self.folder, error)
+        return OutputError.of(tempfile.gettempdir(), error, "TMPDIR")
+
+
+class ScratchFile:
+    """A file that grows, then is read as memory, of which only what is looked at takes any."""
+
+    def __init__(self, stream: BinaryIO, scratch: Scratch) -> None:
+        self._stream, self._scratch = stream, scratch
+        self._map: mmap.mmap | None = None
+        self.size = 0
+
+    def __del__(self) -> None:
+        self._stream.close()
+
+    def append(self, data: Array) -> None:
+        """Write an array's numbers. Raises OutputError when the disk is full."""
+        rest = memoryview(np.ascontiguousarray(data)).cast("B")
+        self._map = None
+        try:
+            while rest:  # an unbuffered stream may take a part only
+                written = self._stream.write(rest)
+                self.size += written
+                rest = rest[written:]
+        except OSError as error:
+            raise self._scratch.failure(error) from error
+
+    def array(self, kind: npt.DTypeLike) -> Array:
+        """All that was written, as numbers of a kind."""
+        if not self.size:
+            return np.zeros(0, kind)
+        if self._map is None:
+            self._map = mmap.mmap(self._stream.fileno(), self.size, access=mmap.ACCESS_READ)
+        return np.frombuffer(self._map, kind)
+
+    def forget(self) -> None:
+        """Give back the memory that what was looked at takes; the file keeps it."""
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
