@@ -212,11 +212,11 @@ class Patterns:
 
 def _many(texts: pl.Series, known: dict[str, str | None], find: Callable[[str], str | None]) -> pl.Series:
     """What is found for each text; ``known`` remembers, up to a bound."""
-    distinct = texts.unique().drop_nulls()
+    distinct = texts.unique().drop_nulls().to_list()
     if len(known) > _MEMO:
         known.clear()
     known.update({text: find(text) for text in distinct if text not in known})
-    found = {text: known[text] for text in distinct}
+    found = {text: application for text in distinct if (application := known[text]) is not None}
     return texts.replace_strict(found, default=None, return_dtype=pl.String)
 
 

@@ -49,10 +49,12 @@ class Answers:
         # The piece whose first row is the last before what is sought; most rows are in its order already.
         pieces = _not_behind(table.firsts, sought.keys, when)
         order = np.argsort(pieces, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(pieces[order])) + 1):
-            if len(rows) and (number := int(pieces[rows[0]])):
+        for asking in np.split(order, np.flatnonzero(np.diff(pieces[order])) + 1):
+            if len(asking) and (number := int(pieces[asking[0]])):
                 piece = table.piece(number - 1)
                 known, _, until, theirs = piece
+                first = np.minimum(np.searchsorted(known, sought.keys[asking]), len(known) - 1)
+                rows = asking[known[first] == sought.keys[asking]]
                 at = _not_behind(piece, sought.keys[rows], when[rows]) - 1
                 holds = (known[at] == sought.keys[rows]) & (when[rows] <= until[at])
                 names[rows[holds]] = theirs[at[holds]]

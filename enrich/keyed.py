@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -64,23 +65,12 @@ class Keyed:
 
     def __init__(self, policy: Policy, scratch: Scratch | None = None, most: int = MOST) -> None:
         """``most``: so many rows wait, or stay, in memory; ``scratch`` takes the others."""
-        self.policy = policy
-        self._runs = Runs((np.uint64, np.uint64), self._join, scratch, early=True, most=most)
+        self._runs = Runs((np.uint64, np.uint64), partial(_joined, policy), scratch, early=True, most=most)
 
     def add(self, keys: Keys, values: Keys) -> None:
         """Remember a value for each key. Raises OutputError where the disk is full."""
         present = values != 0
         self._runs.add((keys[present], values[present].astype(np.uint64)))
-
-    def _join(self, rows: Columns) -> Columns:
-        keys, values = rows
-        if not len(keys):
-            return rows
-        starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-        joined = (np.bitwise_or if self.policy == "any" else np.minimum).reduceat(values, starts)
-        if self.policy == "same":
-            joined[joined != np.maximum.reduceat(values, starts)] = CONFLICT
-        return keys[starts], joined
 
     def get(self, keys: Keys | Sought) -> Keys:
         """The value of each key; 0 where there is none."""
@@ -100,6 +90,10 @@ class Keyed:
             start = end
         return sought.in_place(values)
 
+    def knows(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Which of the keys have a value."""
+        return np.not_equal(self.get(keys), 0)
+
     def rows(self) -> Iterator[pl.DataFrame]:
         """All of it, some at a time: columns ``key`` and ``value``, in the order of the keys."""
         for keys, values in self._runs.table().pieces():
@@ -115,3 +109,14 @@ class Keyed:
 
     def __len__(self) -> int:
         return self._runs.table().height
+
+
+def _joined(policy: Policy, rows: Columns) -> Columns:
+    keys, values = rows
+    if not len(keys):
+        return rows
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    joined = (np.bitwise_or if policy == "any" else np.minimum).reduceat(values, starts)
+    if policy == "same":
+        joined[joined != np.maximum.reduceat(values, starts)] = CONFLICT
+    return keys[starts], joined

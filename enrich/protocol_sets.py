@@ -25,6 +25,9 @@ class ProtocolSets:
         self._scratch, self._most = scratch, most
         self._names: dict[str, int] = {}
         self._pages: list[Keyed] = []
+        # The sets that were asked for, by what stands for their bits.
+        self._marks: Keys
+        self._texts: pl.Series
         self._forget_texts()
 
     def add(self, keys: Keys, protocols: pl.Series) -> None:
@@ -59,13 +62,21 @@ class ProtocolSets:
             at = np.searchsorted(self._marks[:-1], marks)
         return self._texts.gather(at)
 
+    def knows(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Which of the keys have a set."""
+        known = np.zeros(len(keys), np.bool_)
+        for page in self._pages:
+            known |= page.knows(keys)
+        return known
+
     def rows(self) -> Iterator[pl.DataFrame]:
         """All of it, some at a time: columns ``key`` and ``value`` (names joined by commas), each key once."""
+        yield pl.DataFrame(schema={"key": pl.UInt64, "value": pl.String})
         for number, page in enumerate(self._pages):
             for rows in page.rows():
                 keys = rows["key"].to_numpy()
                 for before in self._pages[:number]:
-                    keys = keys[before.get(keys) == 0]
+                    keys = keys[~before.knows(keys)]
                 yield pl.DataFrame({"key": keys, "value": self.get(keys)})
 
     def remember(self, rows: pl.DataFrame) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,8 @@ class Scratch:
     def file(self) -> ScratchFile:
         """A new file. Raises OutputError where there cannot be one."""
         try:
-            return ScratchFile(tempfile.TemporaryFile(dir=self.folder, buffering=0), self)  # type: ignore[arg-type]
+            with tempfile.TemporaryFile(dir=self.folder, buffering=0) as stream:
+                return ScratchFile(os.dup(stream.fileno()), self)
         except OSError as error:
             raise self.failure(error) from error
 
@@ -41,21 +43,21 @@ class Scratch:
 class ScratchFile:
     """A file that grows, then is read as memory, of which only what is looked at takes any."""
 
-    def __init__(self, stream: BinaryIO, scratch: Scratch) -> None:
-        self._stream, self._scratch = stream, scratch
+    def __init__(self, descriptor: int, scratch: Scratch) -> None:
+        self._descriptor, self._scratch = descriptor, scratch
         self._map: mmap.mmap | None = None
         self.size = 0
 
     def __del__(self) -> None:
-        self._stream.close()
+        os.close(self._descriptor)
 
     def append(self, data: Array) -> None:
         """Write an array's numbers. Raises OutputError when the disk is full."""
-        rest = memoryview(np.ascontiguousarray(data)).cast("B")
+        rest = np.ascontiguousarray(data).data.cast("B")
         self._map = None
         try:
-            while rest:  # an unbuffered stream may take a part only
-                written = self._stream.write(rest)
+            while rest:  # just before the disk is full, a part only is written
+                written = os.write(self._descriptor, rest)
                 self.size += written
                 rest = rest[written:]
         except OSError as error:
@@ -66,7 +68,7 @@ class ScratchFile:
         if not self.size:
             return np.zeros(0, kind)
         if self._map is None:
-            self._map = mmap.mmap(self._stream.fileno(), self.size, access=mmap.ACCESS_READ)
+            self._map = mmap.mmap(self._descriptor, self.size, access=mmap.ACCESS_READ)
         return np.frombuffer(self._map, kind)
 
     def forget(self) -> None:

@@ -18,18 +18,18 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from enrich.dns_answers import Answers
 from enrich.errors import ConfigError, OutputError
-from enrich.keyed import hashes
+from enrich.keyed import Keys, hashes
 from enrich.survey import Survey
 
-KIND, VERSION = "zeek-enrich state", 1
+KIND, VERSION = "zeek-enrich state", 2
 MAX_AGE = 7 * 86400
 """Seconds, in the logs' own time, that something is kept after it was last seen; a DNS answer only until it lapses."""
 LIMIT = 2_000_000
@@ -59,7 +59,7 @@ class State:
                 raise ConfigError(f"{self.path}: the state's folder does not exist: {self.path.parent}")
             return None
         seen = pl.Series("seen", dtype=pl.UInt32)
-        expected = {name: store.rows().with_columns(seen).schema for name, store in survey.stores().items()}
+        expected = {name: next(store.rows()).with_columns(seen).schema for name, store in survey.stores().items()}
         expected[_TEXTS] = pl.Schema({"text": pl.String})
         try:
             with self.path.open("rb") as file, zipfile.ZipFile(file) as archive:
@@ -92,31 +92,52 @@ class State:
 
         Raises OutputError where the disk is full.
         """
-        now = min(survey.newest or time.time(), time.time())  # a record may claim to be from the future
+        now = int(min(survey.newest or time.time(), time.time()))  # a record may claim to be from the future
         before, self._rows = self._rows, {}
         if before:
-            survey.names.add(before[_TEXTS]["text"])
-        kept: Rows = {}
-        finished = survey.finished()
-        for name, store in survey.stores().items():
-            old = before.get(name)
-            seen = store.rows().select("key").unique().with_columns(seen=pl.lit(int(now), pl.UInt32))
-            if old is not None:
-                if name == "answers":  # the same records may come again
-                    old = old.join(store.rows(), on=["key", "since", "value"], how="anti")
-                store.remember(old)
-                seen = pl.concat([seen, old.select("key", "seen")]).group_by("key").agg(pl.col("seen").max())
-            rows = store.rows()
-            if name == "answers":
-                rows = rows.with_columns(seen=pl.col("until")).filter(pl.col("until") >= int(now))
+            survey.names.add(before.pop(_TEXTS)["text"])
+        about = {"kind": KIND, "version": VERSION, "polars": pl.__version__, "probe": probe()}
+        self.saved = 0
+        named: Keys = np.zeros(0, np.uint64)
+        try:
+            with self._part.open("wb") as file:
+                with zipfile.ZipFile(file, "w") as archive:
+                    archive.writestr(_ABOUT, json.dumps(about))
+                    for name in survey.stores():
+                        kept = self._kept(survey, name, before.pop(name, None), now)
+                        named = np.union1d(named, survey.texts_in(name, kept))
+                        self._write(archive, name, kept)
+                    self._write(archive, _TEXTS, pl.DataFrame({"text": survey.names.get(named).drop_nulls()}))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError.of(self.path, error) from error
+
+    def _kept(self, survey: Survey, name: str, old: pl.DataFrame | None, now: int) -> pl.DataFrame:
+        """Give a store what it held before (``old``), and choose what it is to hold the next time."""
+        store = survey.stores()[name]
+        seen = None
+        if isinstance(store, Answers):
+            old = None if old is None else _not_in(old, store)
+        elif old is not None:
+            again = pl.Series(store.knows(old["key"].to_numpy()))
+            latest = pl.max_horizontal("seen", pl.lit(now, pl.UInt32))
+            seen = old.select("key", seen=pl.when(again).then(latest).otherwise("seen")).sort("key")
+        if old is not None:
+            store.remember(old)
+        kept: list[pl.DataFrame] = []
+        for rows in store.rows():
+            if isinstance(store, Answers):
+                fresh = rows.with_columns(seen=pl.col("until")).filter(pl.col("seen") >= now)
             else:
-                rows = rows.join(seen, on="key").filter(pl.col("seen") >= int(now) - self.max_age)
+                fresh = _with_seen(rows, seen, now).filter(pl.col("seen") >= now - self.max_age)
             if name.startswith("flow_"):
-                rows = rows.filter(~np.isin(rows["key"].to_numpy(), finished))
-            kept[name] = rows.top_k(self.limit, by="seen") if rows.height > self.limit else rows
-        kept[_TEXTS] = pl.DataFrame({"text": survey.texts_of(kept)})
-        self.saved = sum(rows.height for rows in kept.values())
-        self._write(kept)
+                fresh = fresh.filter(~survey.finished(fresh["key"].to_numpy()))
+            kept.append(fresh)
+            if sum(part.height for part in kept) > 2 * self.limit:
+                kept = [pl.concat(kept).top_k(self.limit, by="seen")]
+        every = pl.concat(kept)
+        return every.top_k(self.limit, by="seen") if every.height > self.limit else every
 
     def save(self) -> str | None:
         """Put what :meth:`exchange` wrote in the file's place; what the user has to know. Raises OutputError."""
@@ -134,20 +155,11 @@ class State:
         with suppress(OSError):
             self._part.unlink(missing_ok=True)
 
-    def _write(self, tables: Mapping[str, pl.DataFrame]) -> None:
-        about = {"kind": KIND, "version": VERSION, "polars": pl.__version__, "probe": probe()}
-        try:
-            with self._part.open("wb") as file:
-                with zipfile.ZipFile(file, "w") as archive:
-                    archive.writestr(_ABOUT, json.dumps(about))
-                    for name, rows in tables.items():
-                        buffer = io.BytesIO()
-                        rows.write_parquet(buffer)
-                        archive.writestr(f"{name}.parquet", buffer.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OutputError.of(self.path, error) from error
+    def _write(self, archive: zipfile.ZipFile, name: str, rows: pl.DataFrame) -> None:
+        buffer = io.BytesIO()
+        rows.write_parquet(buffer)
+        archive.writestr(f"{name}.parquet", buffer.getbuffer())
+        self.saved += rows.height
 
     def _damaged(self) -> ConfigError:
         return ConfigError(
@@ -175,6 +187,29 @@ _DAMAGE = (
 
 def _read(archive: zipfile.ZipFile, name: str) -> pl.DataFrame:
     return pl.read_parquet(io.BytesIO(archive.read(f"{name}.parquet")))
+
+
+def _among(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows whose keys are in the range of others' keys; both are in the order of their keys."""
+    if not others.height:
+        return rows[:0]
+    return rows[rows["key"].search_sorted(others["key"][0]) : rows["key"].search_sorted(others["key"][-1], "right")]
+
+
+def _with_seen(rows: pl.DataFrame, seen: pl.DataFrame | None, now: int) -> pl.DataFrame:
+    """The rows, and when each was last seen: what earlier runs did not know, now."""
+    if seen is None:
+        return rows.with_columns(seen=pl.lit(now, pl.UInt32))
+    known = rows.join(_among(seen, rows), on="key", how="left", maintain_order="left")
+    return known.with_columns(pl.col("seen").fill_null(pl.lit(now, pl.UInt32)))
+
+
+def _not_in(old: pl.DataFrame, store: Answers) -> pl.DataFrame:
+    """Answers without those that a store has already: the same records may come again."""
+    old = old.sort("key").with_row_index("row")
+    same = ["key", "since", "value"]
+    again = [_among(old, rows).join(rows, on=same, how="semi")["row"] for rows in store.rows()]
+    return old.filter(~pl.col("row").is_in(pl.concat(again).implode())).drop("row")
 
 
 def probe() -> list[str]:

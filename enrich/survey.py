@@ -28,6 +28,7 @@ from enrich.texts import Texts
 _NAMED = {"ssl": ("server_name", "sni"), "quic": ("server_name", "sni"), "http": ("host", "host")}
 _NEGOTIATED = {"ssl": "next_protocol", "quic": "client_protocol"}
 _HOST_BIT = np.uint64(1 << 63)
+Rows = npt.NDArray[np.intp]
 SOURCES = ("sni", "host", "cert", "dns", "dns_any")
 
 _SERVER = frozenset({"id.resp_h", "id.resp_p", "proto"})
@@ -252,14 +253,13 @@ class Survey:
 
     def finished(self, uids: Keys) -> npt.NDArray[np.bool_]:
         """Of which flows the conn record has come: nothing that is known of them is of use to a later run."""
-        return self._finished.get(uids) != 0
+        return self._finished.knows(uids)
 
-    def texts_of(self, rows: Mapping[str, pl.DataFrame]) -> pl.Series:
-        """The texts that rows of the stores speak of, each once."""
-        keys = [rows[name]["value"].to_numpy() for name in ("server_names", "certificate_names", "asked_by_any")]
-        keys += [rows["answers"]["value"].to_numpy()]
-        keys += [self.names.whole(rows["flow_names"]["value"].to_numpy() & ~_HOST_BIT)]
-        return self.names.get(np.unique(np.concatenate(keys))).drop_nulls()
+    def texts_in(self, store: str, rows: pl.DataFrame) -> Keys:
+        """The keys of the texts that rows of a store speak of, if they speak of any."""
+        if store not in ("server_names", "certificate_names", "asked_by_any", "answers", "flow_names"):
+            return np.zeros(0, np.uint64)
+        return np.unique(rows["value"].to_numpy() & ~_HOST_BIT)
 
     def settle(self) -> None:
         """All batches have come: sort what was remembered, and give back the memory that took.
@@ -288,52 +288,55 @@ class Survey:
         }
         null = pl.Series([None], dtype=pl.String).new_from_index(0, height)
         columns = dict.fromkeys((*by_uid, "_certificate_app"), null)
-        names: dict[str, Keys] = {}
-        if "uid" in frame.columns:
-            uids = Sought(hashes(frame["uid"]))
+        certificates: Keys | None = None
+        uids = Sought(hashes(frame["uid"])) if "uid" in frame.columns else None
+        if uids is not None:
             columns |= {name: store.get(uids) for name, store in by_uid.items() if len(store)}
-            names = self._names_of_flows(uids)
-            if len(self.certificate_applications):
-                columns["_certificate_app"] = self.certificate_applications.get(self.certificates.get(uids))
-        if {"id.orig_h", "id.resp_h", "ts"} <= set(frame.columns) and len(self.asked):
-            names["dns"] = self.asked.get(hashes(frame["id.orig_h"], frame["id.resp_h"]), frame["ts"])
-            by_any = self.asked_by_any.get(hashes(frame["id.resp_h"]))
-            names["dns_any"] = np.where(by_any == CONFLICT, np.uint64(0), by_any)
-        name, source = np.zeros(height, np.uint64), np.zeros(height, np.uint8)
-        for at, origin in enumerate(SOURCES, 1):
-            keys = names.get(origin)
-            if keys is not None:
-                fresh = (name == 0) & (keys != 0)
-                name, source = np.where(fresh, keys, name), np.where(fresh, np.uint8(at), source)
-        labels = dict(enumerate((None, *SOURCES)))
+            certificates = self.certificates.get(uids) if len(self.certificates) else None
+        if certificates is not None:
+            columns["_certificate_app"] = self.certificate_applications.get(certificates)
+        names, sources = self._names(frame, uids, certificates)
         server_keys = _server_keys(frame) if len(self.servers) else None
         servers = None if server_keys is None else Sought(server_keys)
-        server_name = null
-        if servers is not None and len(self.server_names):
-            by_server = self.server_names.get(servers)
-            server_name = self.names.get(np.where(by_server == CONFLICT, np.uint64(0), by_server))
+        by_server = np.zeros(height, np.uint64) if servers is None else self.server_names.get(servers)
+        texts = self.names.get(np.concatenate([names, np.where(by_server == CONFLICT, np.uint64(0), by_server)]))
         return pl.DataFrame(
             {
-                "resp.name": self.names.get(name) if names else null,
-                "resp.name_source": pl.Series(source).replace_strict(labels, return_dtype=pl.String) if names else null,
+                "resp.name": texts[:height],
+                "resp.name_source": pl.Series((None, *SOURCES)).gather(sources),
                 **columns,
                 "_server": null if servers is None else self.servers.get(servers),
                 "_server_address": frame["id.resp_h"].cast(pl.String) if "id.resp_h" in frame.columns else null,
                 "_state": self._state(frame),
-                "_server_name": server_name,
+                "_server_name": texts[height:],
             }
         )
 
-    def _names_of_flows(self, uids: Sought) -> dict[str, Keys]:
-        """The names that logs of the flow itself give, by their source."""
-        found: dict[str, Keys] = {}
-        if len(self.named):
-            named = self.named.get(uids)
-            by_host, names = named >= _HOST_BIT, named & ~_HOST_BIT
-            found = {"sni": np.where(by_host, np.uint64(0), names), "host": np.where(by_host, names, np.uint64(0))}
-        if len(self.certificate_names):
-            found["cert"] = self.certificate_names.get(self.certificates.get(uids))
-        return found
+    def _names(self, frame: pl.DataFrame, uids: Sought | None, certificates: Keys | None) -> tuple[Keys, Rows]:
+        """The key of each flow's name, from the first of the sources that has one, and which that is, from 1."""
+        names, sources = np.zeros(frame.height, np.uint64), np.zeros(frame.height, np.intp)
+
+        def ask(source: str, named: Callable[[Rows], Keys]) -> None:
+            """Let a source name those flows that none before it has."""
+            rows = np.flatnonzero(names == 0)
+            names[rows] = named(rows)
+            sources[rows[names[rows] != 0]] = 1 + SOURCES.index(source)
+
+        if uids is not None and len(self.named):
+            of_flow = self.named.get(uids)
+            by_host = of_flow >= _HOST_BIT
+            ask("sni", lambda rows: np.where(by_host, np.uint64(0), of_flow)[rows])
+            ask("host", lambda rows: of_flow[rows] & ~_HOST_BIT)
+        if certificates is not None and len(self.certificate_names):
+            ask("cert", lambda rows: self.certificate_names.get(certificates[rows]))
+        if {"id.orig_h", "id.resp_h", "ts"} <= set(frame.columns) and len(self.asked):
+            pairs, addresses = hashes(frame["id.orig_h"], frame["id.resp_h"]), hashes(frame["id.resp_h"])
+            ask("dns", lambda rows: self.asked.get(pairs[rows], frame["ts"].gather(rows)))
+            by_any = self.asked_by_any
+            ask("dns_any", lambda rows: by_any.get(addresses[rows]))
+            names[names == CONFLICT] = 0
+            sources[names == 0] = 0
+        return names, sources
 
     def _state(self, frame: pl.DataFrame) -> pl.Series:
         """How far a flow got.

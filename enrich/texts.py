@@ -14,7 +14,7 @@ _WAITING = 1 << 24
 _PIECE = 1 << 20
 """So many bytes of a file are looked at before their memory is given back."""
 _LENGTH = np.uint64(26)
-_LONGEST = np.uint64(2**26 - 1)
+_LONGEST = 2**26 - 1
 """A place is where a text begins, counted from 1, and in its last bits the text's length; no record is so long."""
 
 
@@ -52,6 +52,8 @@ class Texts:
         """The text of each key; null for 0 and for what is not known."""
         if self._new:
             self._put_aside()
+        if not len(self._places):
+            return pl.Series([None], dtype=pl.String).new_from_index(0, len(keys))
         distinct, at = np.unique(keys, return_inverse=True)
         places = self._places.get(distinct)
         known = np.flatnonzero(places)
@@ -71,7 +73,7 @@ class Texts:
         distinct = standing_alone(frame.unique("key"))
         self._new.append(distinct)
         self._rows += distinct.height
-        self._size += distinct["text"].str.len_bytes().sum()
+        self._size += int(distinct["text"].str.len_bytes().sum())
 
     def _gathered(self) -> pl.DataFrame:
         frames, self._new, self._rows, self._size = self._new, [], 0, 0
@@ -96,7 +98,7 @@ class Texts:
 
     def _read(self, places: Keys) -> pl.Series:
         """The texts at places that ascend."""
-        starts, lengths = (places >> _LENGTH).astype(np.intp) - 1, (places & _LONGEST).astype(np.intp)
+        starts, lengths = (places >> _LENGTH).astype(np.intp) - 1, (places & np.uint64(_LONGEST)).astype(np.intp)
         data = self._bytes if self._file is None else self._file.array(np.uint8)
         read = [np.zeros(0, np.uint8)]
         for rows in np.split(np.arange(len(places)), np.flatnonzero(np.diff(starts // _PIECE)) + 1):

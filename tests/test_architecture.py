@@ -19,7 +19,7 @@ PACKAGE = ROOT / "enrich"
 
 # From the bottom up. A module may import from any layer below its own, and from its own unless that is APART.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "model", "batch", "icmp", "keyed", "machine", "names", "progress", "sha1", "workers"),
+    ("errors", "model", "batch", "icmp", "keyed", "machine", "names", "progress", "runs", "scratch", "sha1", "workers"),
     ("dns_answers", "protocol_sets", "tally", "texts"),
     ("columns", "tables", "fingerprints", "prefixes"),
     # What is known: mapping tables as objects.

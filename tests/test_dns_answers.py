@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.dns_answers import Answers
+from enrich.runs import MOST
 
 GRACE = 100
 Answer = tuple[int, int, int, int]
 
 
-def asked(answers: list[Answer], queries: list[tuple[int, int]], *, step: int) -> list[int]:
+def asked(answers: list[Answer], queries: list[tuple[int, int]], *, step: int, most: int = MOST) -> list[int]:
     """The names that Answers gives for (key, time), when answers (key, time, ttl, name) come ``step`` at a time."""
-    memory = Answers(grace=GRACE)
+    memory = Answers(grace=GRACE, most=most)
     for start in range(0, len(answers), step):
         keys, times, ttls, names = zip(*answers[start : start + step], strict=True)
         memory.add(
@@ -26,7 +27,6 @@ def asked(answers: list[Answer], queries: list[tuple[int, int]], *, step: int) -
             pl.Series(ttls, dtype=pl.Float64),
             np.array(names, np.uint64),
         )
-        len(memory)  # settles
     keys_, times_ = zip(*queries, strict=True)
     return memory.get(np.array(keys_, np.uint64), pl.Series(times_, dtype=pl.Float64)).tolist()
 
@@ -56,16 +56,49 @@ def test_the_latest_answer_that_still_holds(answers: list[Answer], queries: list
         assert {name} - {0} == expected, (key, when)
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 2), st.integers(1, 400), st.just(50), st.integers(1, 3)), min_size=1, max_size=9),
-    st.lists(st.tuples(st.integers(1, 2), st.integers(1, 700)), min_size=1, max_size=20),
-    st.integers(1, 25),
+ANSWERS = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(1, 400), st.integers(0, 90), st.integers(1, 3)), min_size=1, max_size=25
 )
-def test_batches_in_any_order(answers: list[Answer], queries: list[tuple[int, int]], step: int) -> None:
-    """The name may then be another than the latest, but it is one that was told before."""
+
+
+@given(
+    ANSWERS, st.lists(st.tuples(st.integers(1, 3), st.integers(1, 700)), min_size=1, max_size=20), st.integers(1, 25)
+)
+def test_in_any_order(answers: list[Answer], queries: list[tuple[int, int]], step: int) -> None:
+    """The name is the latest that was told before, also where one and the same time has several."""
     for (key, when), name in zip(queries, asked(answers, queries, step=step), strict=True):
-        told = {name for other, since, _, name in answers if other == key and since <= when + 1}
-        assert name in told | {0}
+        earlier = [answer for answer in answers if answer[0] == key and answer[1] <= when + 1]
+        latest = max((since for _, since, _, _ in earlier), default=0)
+        assert name in {told for _, since, _, told in earlier if since == latest} | {0}
+
+
+@given(
+    ANSWERS,
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 700)), min_size=1, max_size=20),
+    st.integers(1, 25),
+    st.sampled_from([1, 2, 3, 7]),
+)
+def test_any_bound_of_memory(answers: list[Answer], queries: list[tuple[int, int]], step: int, most: int) -> None:
+    few = asked(answers, queries, step=step, most=most)
+    assert few == asked(answers, queries, step=len(answers))
+
+
+@given(ANSWERS, st.sampled_from([1, 2, 3, 7]))
+def test_what_is_held_is_the_same_with_any_bound_of_memory(answers: list[Answer], most: int) -> None:
+    rows = []
+    for bound in (most, MOST):
+        memory = Answers(grace=GRACE, most=bound)
+        for key, since, ttl, name in answers:
+            times, ttls = (pl.Series([value], dtype=pl.Float64) for value in (since, ttl))
+            memory.add(np.array([key], np.uint64), times, ttls, np.array([name], np.uint64))
+        rows.append(pl.concat(memory.rows()).rows())
+        assert len(memory) == len(rows[-1])
+    assert rows[0] == rows[1]
+
+
+def test_an_answer_holds_as_long_as_the_longest_of_those_that_repeat_it() -> None:
+    answers = [(7, 1000, 500, 1), (7, 1010, 10, 1), (7, 1300, 10, 1)]
+    assert asked(answers, [(7, 1250), (7, 1599), (7, 1601)], step=1) == [1, 1, 0]
 
 
 def test_nothing_is_known_before_the_first_answer_or_after_the_last_has_lapsed() -> None:
