@@ -35,9 +35,9 @@ class Scratch:
 
     def failure(self, error: OSError) -> OutputError:
         """What it means that the system does not take what is written."""
-        if self.folder is not None:
-            return OutputError.of(self.folder, error)
-        return OutputError.of(tempfile.gettempdir(), error, "TMPDIR")
+        if self.folder is None:
+            return OutputError.of("temporary files", error, "TMPDIR")
+        return OutputError.of(self.folder, error)
 
 
 class ScratchFile:

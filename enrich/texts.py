@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from enrich.keyed import Keyed, Keys, hashes
+from enrich.keyed import Keyed, Keys, distinct, hashes
 from enrich.runs import MOST
 from enrich.scratch import Scratch, ScratchFile
 
@@ -54,11 +54,11 @@ class Texts:
             self._put_aside()
         if not len(self._places):
             return pl.Series([None], dtype=pl.String).new_from_index(0, len(keys))
-        distinct, at = np.unique(keys, return_inverse=True)
-        places = self._places.get(distinct)
+        asked, at = distinct(keys)
+        places = self._places.get(asked)
         known = np.flatnonzero(places)
         known = known[np.argsort(places[known])]
-        numbers = np.full(len(distinct), len(known))
+        numbers = np.full(len(asked), len(known))
         numbers[known] = np.arange(len(known))
         texts = self._read(places[known])
         return texts.extend(pl.Series([None], dtype=pl.String)).gather(numbers[at])
@@ -70,10 +70,10 @@ class Texts:
         self._places.settle()
 
     def _take(self, frame: pl.DataFrame) -> None:
-        distinct = standing_alone(frame.unique("key"))
-        self._new.append(distinct)
-        self._rows += distinct.height
-        self._size += int(distinct["text"].str.len_bytes().sum())
+        texts = standing_alone(frame.unique("key"))
+        self._new.append(texts)
+        self._rows += texts.height
+        self._size += int(texts["text"].str.len_bytes().sum())
 
     def _gathered(self) -> pl.DataFrame:
         frames, self._new, self._rows, self._size = self._new, [], 0, 0

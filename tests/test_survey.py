@@ -1,0 +1,84 @@
+"""The first pass remembers the same whatever part of it memory holds."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from scenario import Site
+
+from enrich import applications, payload
+from enrich.pipeline import Options, Run
+from enrich.state import State
+from enrich.survey import Survey
+
+
+def run(source: Path, out: Path, most: int | None = None, state: Path | None = None) -> dict[str, str]:
+    """What a run writes, by name; ``most`` rows of each of the survey's tables are in memory."""
+    run = Run(Options((str(source),), out, state=state))
+    if most is not None:
+        catalogue = applications.load(run.tables)
+        states = run.engine.survey.failed_states
+        run.engine.survey = Survey(catalogue, lambda: payload.load(run.tables), states, most=most)
+    run()
+    names = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
+    assert not [name for name in names if "part" in name or "tmp" in name]
+    return {name: (out / name).read_text() for name in names if name != "run.json"}
+
+
+@pytest.mark.parametrize("most", [1, 5, 100])
+@pytest.mark.parametrize("source", ["zeek", "suricata"])
+def test_a_bound_of_memory_changes_nothing(tmp_path: Path, source: str, most: int) -> None:
+    logs = ROOT / "examples" / source
+    assert run(logs, tmp_path / "bounded", most) == run(logs, tmp_path / "plain")
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_a_bound_of_memory_changes_nothing_of_a_state(tmp_path: Path, most: int) -> None:
+    logs = ROOT / "examples" / "zeek"
+    for folder in ("bounded", "plain"):
+        for hour in ("first", "second"):
+            bound = most if folder == "bounded" else None
+            run(logs, tmp_path / folder / hour, bound, tmp_path / f"{folder}.state")
+    bounded, plain = (State(tmp_path / f"{folder}.state") for folder in ("bounded", "plain"))
+    for state in (bounded, plain):
+        assert state.load(Run(Options((), tmp_path / "none")).engine.survey) is None
+    assert bounded.loaded == plain.loaded > 50
+    for name, rows in plain._rows.items():
+        columns = [column for column in rows.columns if column != "seen"]
+        assert bounded._rows[name].select(columns).sort(columns).equals(rows.select(columns).sort(columns)), name
+
+
+LIMITED = """
+import sys
+from pathlib import Path
+import test_survey
+from enrich.errors import OutputError
+try:
+    test_survey.run(Path(sys.argv[1]), Path(sys.argv[2]), 100)
+except OutputError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_disk_that_is_full_while_the_logs_are_surveyed(tmp_path: Path) -> None:
+    """A limit on the size of files fails as a full disk does."""
+    site, out = Site(tmp_path / "logs"), tmp_path / "out"
+    for number in range(5000):
+        uid = site.flow("10.0.0.1", f"192.0.2.{number % 250}", 22, number, "ssh")
+        site.log("ssh", uid, client="SSH-2.0-a", server="SSH-2.0-b")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    arguments = [sys.executable, "-c", LIMITED, str(site.write()), str(out)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, preexec_fn=limit, cwd=ROOT / "tests")
+    word = f"{out}: File too large; make room there, or name another place with --out"
+    assert (done.returncode, done.stderr) == (1, f"{word}\n")
+    assert [path.name for path in out.iterdir()] == ["run.json"]
+    assert json.loads((out / "run.json").read_text())["failed"] == word
