@@ -51,7 +51,7 @@ class Sought:
         marks = _leading(firsts)
         starts = np.searchsorted(self._parts, marks)
         ends = [*np.searchsorted(self._parts, marks[1:], "right"), len(self)]
-        return map(slice, starts, ends[len(ends) - len(starts) :])
+        return map(slice, starts, ends)
 
     def ordered(self, values: Array) -> Array:
         """What goes with the keys as they were given, in the order of the keys."""

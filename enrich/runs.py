@@ -20,7 +20,9 @@ Columns = tuple[Array, ...]
 MOST = 500_000
 """So many rows wait in memory, or stay there."""
 _PIECE = 1 << 17
+"""So many rows of a file are looked at before their memory is given back."""
 _BLOCK = 1 << 12
+"""So many rows of each run are in memory while runs are merged; fewer, where there are very many runs."""
 
 
 class Table:
@@ -141,7 +143,7 @@ class Runs:
 
     def _merged(self, runs: Sequence[Columns]) -> Iterator[Columns]:
         """The rows of sorted runs in one order, joined, some at a time."""
-        block = min(_BLOCK, self._most)
+        block = max(1, min(_BLOCK, self._most // len(runs)))
         places = [0] * len(runs)
         last: Columns | None = None
         while any(place < len(run[0]) for run, place in zip(runs, places, strict=True)):

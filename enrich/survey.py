@@ -49,6 +49,8 @@ ABOUT = _FLOW | {"ts", "id.orig_h", "conn_state", "resp_pkts", "orig_pkts", "ori
 # Addresses that stand for many hosts, so that none answers from there: multicast and, as far as it shows, broadcast.
 _GROUP = r"^2(?:2[4-9]|3[0-9])\.|\.255$|^[fF][fF][0-9a-fA-F]{2}:"
 _STATES = ("open", "failed", "one_way", "group", "unrecognised")
+# So many different values of service are remembered.
+_SERVICES = 100_000
 # Bytes of IPv4's and UDP's headers (RFC 791, RFC 768): a packet of no more carries nothing.
 _HEADERS = 28
 
@@ -200,6 +202,8 @@ class Survey:
         servers = _server_keys(known)
         if servers is None:
             return
+        if len(self._services) > _SERVICES:
+            self._services.clear()
         for service in known["service"].unique():
             if service not in self._services:
                 protocols = (

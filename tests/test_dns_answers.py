@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.dns_answers import Answers
@@ -78,12 +78,14 @@ def test_in_any_order(answers: list[Answer], queries: list[tuple[int, int]], ste
     st.integers(1, 25),
     st.sampled_from([1, 2, 3, 7]),
 )
+@settings(deadline=None)  # files take the time that the disk needs
 def test_any_bound_of_memory(answers: list[Answer], queries: list[tuple[int, int]], step: int, most: int) -> None:
     few = asked(answers, queries, step=step, most=most)
     assert few == asked(answers, queries, step=len(answers))
 
 
 @given(ANSWERS, st.sampled_from([1, 2, 3, 7]))
+@settings(deadline=None)  # files take the time that the disk needs
 def test_what_is_held_is_the_same_with_any_bound_of_memory(answers: list[Answer], most: int) -> None:
     rows = []
     for bound in (most, MOST):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.keyed import CONFLICT, Keyed, Policy, Sought
+from enrich.keyed import CONFLICT, Keyed, Policy, Sought, distinct
 
 Entries = list[tuple[int, int]]
 ENTRIES = st.lists(st.tuples(st.integers(0, 40) | st.integers(0, 2**64 - 1), st.integers(0, 5)), max_size=60)
@@ -35,6 +37,7 @@ def added(memory: Keyed, entries: Entries, step: int) -> None:
 
 @pytest.mark.parametrize("policy", ["any", "least", "same"])
 @given(ENTRIES, ENTRIES, st.integers(1, 60), st.sampled_from([1, 2, 3, 7, 20, 1000]))
+@settings(deadline=None)  # files take the time that the disk needs
 def test_any_bound_of_memory(policy: Policy, entries: Entries, later: Entries, step: int, most: int) -> None:
     memory = Keyed(policy, most=most)
     added(memory, entries, step)
@@ -58,3 +61,25 @@ def test_nothing_is_known_of_no_keys() -> None:
     assert memory.get(np.array([0, 1], np.uint64)).tolist() == [0, 0]
     memory.add(np.array([1], np.uint64), np.array([9], np.uint64))
     assert memory.get(np.zeros(0, np.uint64)).tolist() == []
+
+
+def test_memory_does_not_grow_with_what_comes() -> None:
+    memory, random = Keyed("least", most=10_000), np.random.default_rng(1)
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            keys = random.integers(1, 2**64, 10_000, np.uint64)
+            memory.add(keys, keys)
+        assert memory.get(keys).tolist() == keys.tolist()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(memory) == 2_000_000
+    assert peak < 16_000_000  # half of what the keys and values take
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 2**32, 2**33]), max_size=50))
+def test_distinct_keys_and_where_they_are(keys: list[int]) -> None:
+    few, at = distinct(np.array(keys, np.uint64))
+    assert few[at].tolist() == keys
+    assert set(few.tolist()) == set(keys)

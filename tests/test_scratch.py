@@ -59,3 +59,18 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as error:
         Scratch(tmp_path / "gone").file()
     assert str(error.value) == f"{tmp_path / 'gone'}: No such file or directory"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory as Linux counts it")
+def test_what_is_forgotten_takes_no_memory(tmp_path: Path) -> None:
+    def mapped() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(("RssFile", "RssShmem"))) * 1024
+
+    file = Scratch(tmp_path).file()
+    file.append(np.ones(4 << 20))
+    before = mapped()
+    assert file.array(np.float64).sum() == 4 << 20
+    assert mapped() > before + (16 << 20)
+    file.forget()
+    assert mapped() < before + (8 << 20)

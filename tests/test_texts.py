@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.texts import Texts, standing_alone
@@ -14,6 +14,7 @@ TEXTS = st.lists(st.none() | TEXT, max_size=40)
 
 
 @given(TEXTS, TEXTS, st.integers(1, 40), st.sampled_from([1, 3, 1000]), st.sampled_from([1, 10, 1000]))
+@settings(deadline=None)  # files take the time that the disk needs
 def test_any_bound_of_memory(
     texts: list[str | None], later: list[str | None], step: int, most: int, waiting: int
 ) -> None:
