@@ -1,0 +1,79 @@
+"""Threads beside the main one: order, bounds, errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from enrich.workers import Worker, ahead
+
+
+def test_jobs_are_done_in_their_order_by_one_other_thread() -> None:
+    done: list[tuple[int, int]] = []
+    with Worker(3) as worker:
+        for number in range(20):
+            worker.later(lambda number=number: done.append((number, threading.get_ident())))  # type: ignore[misc]
+        worker.settle()
+        assert [number for number, _ in done] == list(range(20))
+    assert len({thread for _, thread in done} - {threading.get_ident()}) == 1
+
+
+def test_whoever_brings_too_much_waits() -> None:
+    go, done = threading.Event(), []
+    with Worker(2) as worker:
+        for number in range(2):
+            worker.later(lambda number=number: (go.wait(10), done.append(number))[1])  # type: ignore[misc]
+        assert done == []
+        threading.Timer(0.05, go.set).start()
+        worker.later(lambda: done.append(2))
+        assert done[0] == 0  # the third had to wait for the first
+
+
+def test_what_a_job_raises_comes_back() -> None:
+    def fail() -> None:
+        raise OSError("no room")
+
+    with Worker(1) as worker:
+        worker.later(fail)
+        with pytest.raises(OSError, match="no room"):
+            worker.settle()
+
+
+def test_after_an_error_what_waits_is_not_done() -> None:
+    go, started, done = threading.Event(), threading.Event(), []
+
+    def first() -> None:
+        started.set()
+        go.wait(10)
+        done.append(1)
+
+    def raise_while_jobs_wait() -> None:
+        with Worker(5) as worker:
+            worker.later(first)
+            worker.later(lambda: done.append(2))
+            started.wait(10)
+            threading.Timer(0.05, go.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        raise_while_jobs_wait()
+    assert done == [1]
+
+
+def test_items_made_ahead_are_the_same() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(1, 6):
+            made.append(threading.get_ident())
+            yield number
+        raise ValueError("broken")
+
+    found = []
+    with pytest.raises(ValueError, match="broken"):
+        for item in ahead(items()):
+            found.append(item)
+    assert found == [1, 2, 3, 4, 5]
+    assert threading.get_ident() not in made
