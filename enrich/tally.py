@@ -1,7 +1,11 @@
-"""Counting by group over batches: what roll-ups are made of. Memory is bounded by groups, never by rows."""
+"""Counting by group over batches: what roll-ups are made of. Memory is bounded by groups, never by rows.
+
+Groups are told apart by a hash of their keys: one number is much less to compare than several texts.
+"""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,25 +20,32 @@ _VALUES, _LEAST = 1_000_000, 16
 """So many values are sampled of all groups; no fewer of one."""
 _SPAN = 2**32 - 1
 """The last stretch of time that is told apart."""
+_INLINE = 12
+"""Texts of so many bytes lie in their column itself."""
+_GROUP, _HASH = "_group", "_hash"
+_SEED = secrets.randbits(64)
+"""Of the hashes of groups: another in each run, so that nobody can write logs in which they collide."""
+_DRAW = 11
+"""Of the hashes that say what is in a sample: the same in each run, as the sample should be."""
 
 
 class _Parts:
     """Frames of one schema that are merged into one whenever they have grown too many."""
 
-    def __init__(self, merge: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-        self._merge = merge
+    def __init__(self, merge: Callable[[pl.DataFrame], pl.DataFrame], share: int = 1) -> None:
+        self._merge, self._share = merge, share
         self._parts: list[pl.DataFrame] = []
         self._merged = self._loose = 0
 
     def add(self, part: pl.DataFrame) -> None:
-        self._parts.append(standing_alone(part))
+        self._parts.append(_alone(part))
         self._loose += part.height
-        if self._loose > self._merged + _LOOSE:
+        if self._loose > (self._merged + _LOOSE) // self._share:
             self.frame()
 
     def frame(self) -> pl.DataFrame | None:
         if self._loose:
-            merged = standing_alone(self._merge(pl.concat(self._parts)))
+            merged = _alone(self._merge(pl.concat(self._parts)))
             self._parts, self._merged, self._loose = [merged], merged.height, 0
         return self._parts[0] if self._parts else None
 
@@ -59,26 +70,41 @@ class Tally:
         if frame.height:
             seen = (pl.col("ts").min().alias("first_seen"), pl.col("ts").max().alias("last_seen"))
             sums = (pl.col(name).fill_null(0).sum() for name in self.sums)
-            self._parts.add(frame.group_by(self.keys).agg(*seen, pl.len().cast(pl.UInt64).alias("rows"), *sums))
+            self._parts.add(
+                frame.with_columns(_hashed(frame, self.keys, _SEED).alias(_GROUP))
+                .group_by(_GROUP)
+                .agg(pl.col(self.keys).first(), *seen, pl.len().cast(pl.UInt64).alias("rows"), *sums)
+            )
 
     def frame(self) -> pl.DataFrame | None:
         """All groups so far; None before anything was counted."""
-        return self._parts.frame()
+        frame = self._parts.frame()
+        return None if frame is None else frame.drop(_GROUP)
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
         seen = (pl.col("first_seen").min(), pl.col("last_seen").max())
-        merged = parts.group_by(self.keys).agg(*seen, pl.col("rows", *self.sums).sum())
+        merged = parts.group_by(_GROUP).agg(pl.col(self.keys).first(), *seen, pl.col("rows", *self.sums).sum())
         kept = merged
         if self.each is not None and kept.height > self.each:
-            kept = _head(self._busiest(kept), self.keys[:1], self.each)
+            kept = self._of_each(kept, self.each)
         if self.most is not None and kept.height > self.most:
-            kept = self._busiest(kept).head(self.most)
+            kept = self._busiest(kept, self.most)
         self.cut += merged.height - kept.height
         return kept
 
-    def _busiest(self, groups: pl.DataFrame) -> pl.DataFrame:
-        """The groups, those with most rows first; those with equally many always in the same order."""
-        return groups.sort("rows", *self.keys, descending=[True, *(False for _ in self.keys)])
+    def _of_each(self, groups: pl.DataFrame, each: int) -> pl.DataFrame:
+        """The groups, of one value of the first key no more than so many."""
+        crowded = groups.select(pl.len().over(self.keys[0]) > each).to_series()
+        if not crowded.any():
+            return groups
+        ordered = groups.filter(crowded).sort("rows", *self.keys, descending=[True, *(False for _ in self.keys)])
+        return pl.concat([groups.filter(~crowded), _head(ordered, self.keys[:1], each)])
+
+    def _busiest(self, groups: pl.DataFrame, most: int) -> pl.DataFrame:
+        """The groups with most rows; of those with equally many always the same."""
+        least = groups["rows"].top_k(most).min()
+        more, equal = groups.filter(pl.col("rows") > least), groups.filter(pl.col("rows") == least)
+        return pl.concat([more, equal.sort(self.keys).head(most - more.height)])
 
 
 class Sample:
@@ -98,25 +124,42 @@ class Sample:
         most: int = 100_000,
     ) -> None:
         self.keys, self.columns = list(keys), list(dict.fromkeys((*columns, by)))
-        self._same = list(dict.fromkeys((*keys, *(columns or (by,)))))
+        self._same = [_GROUP, *(columns or (by,))]
         self.by, self.size, self.descending, self.most = by, size, descending, most
-        self._parts = _Parts(self._merge)
+        self._parts = _Parts(self._merge, 5)
+        self._full: pl.DataFrame | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
         """Look at the rows of a batch."""
-        if frame.height:
-            self._parts.add(self._first(frame.select(*self.keys, *self.columns)))
+        if not frame.height:
+            return
+        rows = frame.select(_hashed(frame, self.keys, _SEED).alias(_GROUP), *self.keys, *self.columns)
+        if self._full is not None:
+            rows = self._before(rows, self._full)
+        if rows.height:
+            self._parts.add(self._first(rows))
 
     def frame(self) -> pl.DataFrame | None:
         """The rows kept, in order; None before anything was seen."""
-        return self._parts.frame()
+        frame = self._parts.frame()
+        return None if frame is None else frame.drop(_GROUP)
+
+    def _before(self, rows: pl.DataFrame, full: pl.DataFrame) -> pl.DataFrame:
+        """The rows that may yet be among the first of their group."""
+        by, last = pl.col(self.by), pl.col("_last")
+        sooner = by > last if self.descending else by < last
+        known = rows.select(_GROUP, self.by).join(full, on=_GROUP, how="left", maintain_order="left")
+        return rows.filter(known.select(last.is_null() | by.is_null() | sooner).to_series())
 
     def _first(self, frame: pl.DataFrame) -> pl.DataFrame:
         ordered = frame.sort(self.by, descending=self.descending, maintain_order=True)
-        return _head(ordered.unique(self._same, keep="first", maintain_order=True), self.keys, self.size)
+        return _head(ordered.unique(self._same, keep="first", maintain_order=True), [_GROUP], self.size)
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        return _few(self._first(parts), self.keys, self.most)
+        kept = _few(self._first(parts), [_GROUP], self.most)
+        full = kept.group_by(_GROUP).agg(pl.len(), pl.col(self.by).last().alias("_last"))
+        self._full = full.filter(pl.col("len") >= self.size).drop("len")
+        return kept
 
 
 class Extremes:
@@ -148,46 +191,75 @@ class Distinct:
 
     Exact up to ``size`` values, then estimated from how far the sample reaches among all hashes, to about one part in
     the square root of ``size`` (Bar-Yossef et al., Counting Distinct Elements in a Data Stream, 2002). Of no more than
-    ``most`` groups; where all samples together grow beyond bounds, each gets smaller.
+    ``most`` groups; where all samples together grow beyond bounds, each gets smaller. Where only the counts are asked
+    for (``values=False``), hashes are all that is kept of the values.
     """
 
-    def __init__(self, keys: Sequence[str], of: str, size: int = 256, most: int = 500_000) -> None:
+    def __init__(
+        self, keys: Sequence[str], of: str, size: int = 256, most: int = 500_000, *, values: bool = True
+    ) -> None:
         self.keys, self.of, self.size, self.most = list(keys), of, size, most
-        self._parts = _Parts(self._merge)
+        self._kept = [_GROUP, _HASH, *([of] if values else [])]
+        self._parts = _Parts(self._merge, 5)
+        self._named = _Parts(self._merge_names)
+        self._full: pl.DataFrame | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
         """Look at the rows of a batch."""
-        if frame.height:
-            values = frame.select(*self.keys, self.of).unique()
-            self._parts.add(values.with_columns(pl.col(self.of).hash(seed=11).alias("_hash")))
+        if not frame.height:
+            return
+        groups = _hashed(frame, self.keys, _DRAW).alias(_GROUP)
+        rows = frame.with_columns(groups, pl.col(self.of).hash(seed=_DRAW).alias(_HASH))
+        if self._full is not None:
+            known = rows.select(_GROUP, _HASH).join(self._full, on=_GROUP, how="left", maintain_order="left")
+            reach = pl.col("_reach")
+            rows = rows.filter(known.select(reach.is_null() | (pl.col(_HASH) < reach)).to_series())
+        rows = rows[rows.select(_GROUP, _HASH).hash_rows(seed=_SEED).arg_unique()]
+        if rows.height:
+            self._parts.add(rows.select(self._kept))
+            self._named.add(rows.select(_GROUP, *self.keys).unique(_GROUP))
 
     def values(self) -> pl.DataFrame | None:
         """The sample: keys and values, at most ``size`` of each group."""
         frame = self._parts.frame()
-        return None if frame is None else frame.select(*self.keys, self.of)
+        return None if frame is None else self._with_keys(frame).select(*self.keys, self.of)
 
     def counts(self) -> pl.DataFrame | None:
         """The keys and ``distinct``."""
         frame = self._parts.frame()
         if frame is None:
             return None
-        reach = (pl.col("_hash").max().cast(pl.Float64) + 1) / 2.0**64
+        reach = (pl.col(_HASH).max().cast(pl.Float64) + 1) / 2.0**64
         held = pl.len().cast(pl.UInt64)
         estimate = ((self.size - 1) / reach).round().cast(pl.UInt64)
         distinct = pl.when(held < self.size).then(held).otherwise(estimate)
-        return frame.group_by(self.keys).agg(distinct.alias("distinct"))
+        return self._with_keys(frame.group_by(_GROUP).agg(distinct.alias("distinct"))).select(*self.keys, "distinct")
+
+    def _with_keys(self, frame: pl.DataFrame) -> pl.DataFrame:
+        named = self._named.frame()
+        if named is None:
+            raise AssertionError("groups without names")
+        return frame.join(named, on=_GROUP)
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        groups = parts.select(self.keys).hash_rows(seed=11).to_numpy()
-        order = np.lexsort((parts["_hash"].to_numpy(), groups))
-        pairs = groups[order], parts["_hash"].to_numpy()[order]
+        groups, hashes = parts[_GROUP].to_numpy(), parts[_HASH].to_numpy()
+        order = np.lexsort((hashes, groups))
+        pairs = groups[order], hashes[order]
         fresh = _begins(*pairs)
         order, groups = order[fresh], pairs[0][fresh]
+        begins = _begins(groups)
         rows = np.arange(len(order))
-        place = rows - np.maximum.accumulate(np.where(_begins(groups), rows, 0))
+        place = rows - np.maximum.accumulate(np.where(begins, rows, 0))
         while np.count_nonzero(place < self.size) > _VALUES and self.size > _LEAST:
             self.size //= 2
-        return _few(parts[order[place < self.size]], self.keys, self.most)
+        kept = parts[order[(place < self.size) & (np.cumsum(begins) <= self.most)]]
+        full = kept.group_by(_GROUP).agg(pl.len(), pl.col(_HASH).max().alias("_reach"))
+        self._full = full.filter(pl.col("len") >= self.size).drop("len")
+        return kept
+
+    def _merge_names(self, parts: pl.DataFrame) -> pl.DataFrame:
+        named = parts.unique(_GROUP)
+        return named if named.height <= self.most else named.sort(_GROUP).head(self.most)
 
 
 class Spans:
@@ -195,7 +267,7 @@ class Spans:
 
     def __init__(self, key: str, seconds: int, most: int = 500_000) -> None:
         self.key, self.seconds, self.most = key, seconds, most
-        self._numbers = pl.DataFrame(schema={key: pl.String, "number": pl.Int64})
+        self._numbers = pl.DataFrame(schema={_GROUP: pl.UInt64, key: pl.String, "number": pl.Int64})
         self._parts = _Parts(self._merge)
 
     def add(self, frame: pl.DataFrame) -> None:
@@ -203,14 +275,18 @@ class Spans:
         if not frame.height:
             return
         at = (pl.col("ts") // self.seconds).cast(pl.Int64).clip(0, _SPAN)
-        spans = frame.select(self.key, at.alias("at")).unique()
-        new = spans.select(self.key).unique(maintain_order=True).join(self._numbers, on=self.key, how="anti")
+        group = pl.col(self.key).hash(seed=_SEED).alias(_GROUP)
+        spans = frame.select(self.key, group, at.alias("at"))
+        spans = spans[spans.select(_GROUP, "at").hash_rows(seed=_SEED).arg_unique()]
+        new = spans.select(_GROUP, self.key).unique(_GROUP, maintain_order=True)
+        new = new.join(self._numbers, on=_GROUP, how="anti", maintain_order="left")
         new = new.head(max(2 * self.most - self._numbers.height, 0))
-        numbered = standing_alone(new).with_columns(pl.int_range(pl.len()).alias("number") + self._numbers.height)
-        self._numbers = pl.concat([self._numbers, numbered])
+        if new.height:
+            numbered = _alone(new).with_columns(pl.int_range(pl.len()).alias("number") + self._numbers.height)
+            self._numbers = pl.concat([self._numbers, numbered], rechunk=True)
         # One number a span is much less to hold and to compare than a text and a time.
         code = (pl.col("number") * (_SPAN + 1) + pl.col("at")).alias("code")
-        self._parts.add(spans.join(self._numbers, on=self.key).select(code))
+        self._parts.add(spans.join(self._numbers, on=_GROUP).select(code))
 
     def frame(self) -> pl.DataFrame | None:
         """The key and ``start`` (epoch seconds) of each stretch; None before anything was seen."""
@@ -228,6 +304,17 @@ class Spans:
             number, at = pl.col("code") // (_SPAN + 1), pl.col("code") % (_SPAN + 1)
             merged = merged.select(number * (_SPAN + 1) + at // 2).unique()
         return merged if merged.height <= self.most else merged.sort("code").head(self.most)
+
+
+def _hashed(frame: pl.DataFrame, keys: Sequence[str], seed: int) -> pl.Series:
+    return frame.select(keys).hash_rows(seed=seed)
+
+
+def _alone(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with texts of its own, where they do not lie in the columns themselves."""
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    apart = [name for name in texts if (frame[name].str.len_bytes().max() or 0) > _INLINE]
+    return frame.with_columns(standing_alone(frame.select(apart))) if apart else frame
 
 
 def _begins(*sorted_columns: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
