@@ -14,15 +14,15 @@ import polars as pl
 
 from enrich.texts import standing_alone
 
-_LOOSE = 100_000
-"""Rows of unmerged parts that are allowed beside those already merged."""
+_LOOSE, _SOON = 100_000, 50
+"""Rows of unmerged parts that are allowed beside those already merged; one in 50 of them where merging makes wiser."""
 _VALUES, _LEAST = 1_000_000, 16
 """So many values are sampled of all groups; no fewer of one."""
 _SPAN = 2**32 - 1
 """The last stretch of time that is told apart."""
 _INLINE = 12
 """Texts of so many bytes lie in their column itself."""
-_GROUP, _HASH = "_group", "_hash"
+_GROUP, _HASH, _ROW = "_group", "_hash", "_row"
 _SEED = secrets.randbits(64)
 """Of the hashes of groups: another in each run, so that nobody can write logs in which they collide."""
 _DRAW = 11
@@ -40,7 +40,7 @@ class _Parts:
     def add(self, part: pl.DataFrame) -> None:
         self._parts.append(_alone(part))
         self._loose += part.height
-        if self._loose > (self._merged + _LOOSE) // self._share:
+        if self._loose > self._merged + _LOOSE // self._share:
             self.frame()
 
     def frame(self) -> pl.DataFrame | None:
@@ -70,20 +70,18 @@ class Tally:
         if frame.height:
             seen = (pl.col("ts").min().alias("first_seen"), pl.col("ts").max().alias("last_seen"))
             sums = (pl.col(name).fill_null(0).sum() for name in self.sums)
-            self._parts.add(
-                frame.with_columns(_hashed(frame, self.keys, _SEED).alias(_GROUP))
-                .group_by(_GROUP)
-                .agg(pl.col(self.keys).first(), *seen, pl.len().cast(pl.UInt64).alias("rows"), *sums)
-            )
+            rows = _numbered(_hashed(frame, self.keys, _SEED), *(frame[name] for name in ("ts", *self.sums)))
+            counted = rows.group_by(_GROUP).agg(pl.first(_ROW), *seen, pl.len().cast(pl.UInt64).alias("rows"), *sums)
+            self._parts.add(_with(counted, frame, self.keys))
 
     def frame(self) -> pl.DataFrame | None:
         """All groups so far; None before anything was counted."""
         frame = self._parts.frame()
-        return None if frame is None else frame.drop(_GROUP)
+        return None if frame is None else frame.select(*self.keys, "first_seen", "last_seen", "rows", *self.sums)
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
         seen = (pl.col("first_seen").min(), pl.col("last_seen").max())
-        merged = parts.group_by(_GROUP).agg(pl.col(self.keys).first(), *seen, pl.col("rows", *self.sums).sum())
+        merged = parts.group_by(_GROUP).agg(*seen, pl.col("rows", *self.sums).sum(), pl.col(self.keys).first())
         kept = merged
         if self.each is not None and kept.height > self.each:
             kept = self._of_each(kept, self.each)
@@ -126,30 +124,31 @@ class Sample:
         self.keys, self.columns = list(keys), list(dict.fromkeys((*columns, by)))
         self._same = [_GROUP, *(columns or (by,))]
         self.by, self.size, self.descending, self.most = by, size, descending, most
-        self._parts = _Parts(self._merge, 5)
+        self._parts = _Parts(self._merge, _SOON)
         self._full: pl.DataFrame | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
         """Look at the rows of a batch."""
         if not frame.height:
             return
-        rows = frame.select(_hashed(frame, self.keys, _SEED).alias(_GROUP), *self.keys, *self.columns)
+        rows = _numbered(_hashed(frame, self.keys, _SEED), frame[self.by])
         if self._full is not None:
             rows = self._before(rows, self._full)
         if rows.height:
+            rows = _with(rows, frame, [name for name in (*self.keys, *self.columns) if name != self.by])
             self._parts.add(self._first(rows))
 
     def frame(self) -> pl.DataFrame | None:
         """The rows kept, in order; None before anything was seen."""
         frame = self._parts.frame()
-        return None if frame is None else frame.drop(_GROUP)
+        return None if frame is None else frame.select(*self.keys, *self.columns)
 
     def _before(self, rows: pl.DataFrame, full: pl.DataFrame) -> pl.DataFrame:
         """The rows that may yet be among the first of their group."""
         by, last = pl.col(self.by), pl.col("_last")
         sooner = by > last if self.descending else by < last
-        known = rows.select(_GROUP, self.by).join(full, on=_GROUP, how="left", maintain_order="left")
-        return rows.filter(known.select(last.is_null() | by.is_null() | sooner).to_series())
+        known = rows.join(full, on=_GROUP, how="left", maintain_order="left")
+        return known.filter(last.is_null() | by.is_null() | sooner)[rows.columns]
 
     def _first(self, frame: pl.DataFrame) -> pl.DataFrame:
         ordered = frame.sort(self.by, descending=self.descending, maintain_order=True)
@@ -199,8 +198,8 @@ class Distinct:
         self, keys: Sequence[str], of: str, size: int = 256, most: int = 500_000, *, values: bool = True
     ) -> None:
         self.keys, self.of, self.size, self.most = list(keys), of, size, most
-        self._kept = [_GROUP, _HASH, *([of] if values else [])]
-        self._parts = _Parts(self._merge, 5)
+        self._valued = [of] if values else []
+        self._parts = _Parts(self._merge, _SOON)
         self._named = _Parts(self._merge_names)
         self._full: pl.DataFrame | None = None
 
@@ -208,16 +207,17 @@ class Distinct:
         """Look at the rows of a batch."""
         if not frame.height:
             return
-        groups = _hashed(frame, self.keys, _DRAW).alias(_GROUP)
-        rows = frame.with_columns(groups, pl.col(self.of).hash(seed=_DRAW).alias(_HASH))
+        hashes = frame[self.of].hash(seed=_DRAW).alias(_HASH)
+        rows = _numbered(_hashed(frame, self.keys, _DRAW), hashes)
         if self._full is not None:
-            known = rows.select(_GROUP, _HASH).join(self._full, on=_GROUP, how="left", maintain_order="left")
+            known = rows.join(self._full, on=_GROUP, how="left", maintain_order="left")
             reach = pl.col("_reach")
-            rows = rows.filter(known.select(reach.is_null() | (pl.col(_HASH) < reach)).to_series())
-        rows = rows[rows.select(_GROUP, _HASH).hash_rows(seed=_SEED).arg_unique()]
+            rows = known.filter(reach.is_null() | (pl.col(_HASH) < reach))[rows.columns]
+        rows = rows[_hashed(rows, (_GROUP, _HASH), _SEED).arg_unique()]
         if rows.height:
-            self._parts.add(rows.select(self._kept))
-            self._named.add(rows.select(_GROUP, *self.keys).unique(_GROUP))
+            named = rows[rows[_GROUP].arg_unique()][[_ROW, _GROUP]]
+            self._named.add(_with(named, frame, self.keys))
+            self._parts.add(_with(rows, frame, self._valued))
 
     def values(self) -> pl.DataFrame | None:
         """The sample: keys and values, at most ``size`` of each group."""
@@ -274,15 +274,14 @@ class Spans:
         """Look at a batch's key and ``ts``."""
         if not frame.height:
             return
-        at = (pl.col("ts") // self.seconds).cast(pl.Int64).clip(0, _SPAN)
-        group = pl.col(self.key).hash(seed=_SEED).alias(_GROUP)
-        spans = frame.select(self.key, group, at.alias("at"))
-        spans = spans[spans.select(_GROUP, "at").hash_rows(seed=_SEED).arg_unique()]
-        new = spans.select(_GROUP, self.key).unique(_GROUP, maintain_order=True)
-        new = new.join(self._numbers, on=_GROUP, how="anti", maintain_order="left")
-        new = new.head(max(2 * self.most - self._numbers.height, 0))
+        at = (frame["ts"] // self.seconds).cast(pl.Int64).clip(0, _SPAN).alias("at")
+        rows = _numbered(_hashed(frame, [self.key], _SEED), at)
+        spans = rows[_hashed(rows, (_GROUP, "at"), _SEED).arg_unique()]
+        new = spans[[_ROW, _GROUP]].join(self._numbers, on=_GROUP, how="anti", maintain_order="left")
+        new = new.unique(_GROUP, maintain_order=True).head(max(2 * self.most - self._numbers.height, 0))
         if new.height:
-            numbered = _alone(new).with_columns(pl.int_range(pl.len()).alias("number") + self._numbers.height)
+            numbers = pl.int_range(pl.len()).alias("number") + self._numbers.height
+            numbered = _alone(_with(new, frame, [self.key])).with_columns(numbers)
             self._numbers = pl.concat([self._numbers, numbered], rechunk=True)
         # One number a span is much less to hold and to compare than a text and a time.
         code = (pl.col("number") * (_SPAN + 1) + pl.col("at")).alias("code")
@@ -307,7 +306,19 @@ class Spans:
 
 
 def _hashed(frame: pl.DataFrame, keys: Sequence[str], seed: int) -> pl.Series:
-    return frame.select(keys).hash_rows(seed=seed)
+    """One number for the keys of each row."""
+    return frame[list(keys)].hash_rows(seed=seed).alias(_GROUP)
+
+
+def _numbered(*columns: pl.Series) -> pl.DataFrame:
+    """The columns with the number of each row."""
+    return pl.DataFrame([pl.int_range(len(columns[0]), dtype=pl.UInt32, eager=True).alias(_ROW), *columns])
+
+
+def _with(rows: pl.DataFrame, frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Numbered rows of a frame with more of its columns."""
+    known = (rows[name] for name in rows.columns if name != _ROW)
+    return pl.DataFrame([*known, *(frame[name].gather(rows[_ROW]) for name in columns)])
 
 
 def _alone(frame: pl.DataFrame) -> pl.DataFrame:

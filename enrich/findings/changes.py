@@ -41,7 +41,7 @@ class NewService:
         # A port above those for services that nothing names is an endpoint of the moment, such as FTP's data.
         service = (named | ((pl.col("proto") == "tcp") & (pl.col("id.resp_p") < 32768))) & (pl.col("_oriented"))
         data = pl.col("app.protocol").is_in(["ftp_data", "bittorrent", "tftp"]).fill_null(False)
-        own = pl.col("_resp_own") & answered & pl.col("proto").is_in(["tcp", "udp"])
+        own = pl.col("_resp_own") & answered & ((pl.col("proto") == "tcp") | (pl.col("proto") == "udp"))
         self.services.add(
             pick(
                 frame,
@@ -113,7 +113,9 @@ class BannerChanged:
         """Look at one batch of a log with banners."""
         for name, prefix in self._logs():
             if name == log and f"{prefix}product" in frame.columns:
-                told = frame.filter(pl.col("_resp_own") & pl.col(f"{prefix}product").is_not_null()).select(
+                told = pick(
+                    frame,
+                    pl.col("_resp_own") & pl.col(f"{prefix}product").is_not_null(),
                     "ts",
                     "uid",
                     pl.lit(prefix.rstrip(".")).alias("service"),
@@ -170,9 +172,8 @@ class UserAgentConflict:
         """Look at one http batch."""
         if log != "http" or not {"ua.os", "ua.kind", "ua.family"} <= {*frame.columns}:
             return
-        told = frame.filter(
-            pl.col("_orig_own") & pl.col("ua.os").is_not_null() & pl.col("ua.kind").is_in(self.table["kinds"])
-        ).select("ts", "uid", host="id.orig_h", os="ua.os", agent="ua.family")
+        named = pl.col("_orig_own") & pl.col("ua.os").is_not_null() & pl.col("ua.kind").is_in(self.table["kinds"])
+        told = pick(frame, named, "ts", "uid", host="id.orig_h", os="ua.os", agent="ua.family")
         self.agents.add(told)
         self.flows.add(told)
 

@@ -16,6 +16,7 @@ from enrich.flows import pick
 from enrich.tally import Distinct, Sample, Spans, Tally
 
 _HOUR = 3600
+_MOVED = ("ts", "uid", "id.orig_h", "id.resp_h", "bytes", "_orig_own", "_resp_own")
 # A name as logs carry it, without a port.
 _NAME = pl.col("resp.name").str.extract(r"^([^:]+)")
 _CONTACTS = 24
@@ -138,7 +139,7 @@ class TorrentUser:
         self.contact_flows = Sample(("host",), ("uid",), size=size, most=50_000)
         self.bulk = Tally(("host", "hour"), ("bytes",), most=300_000)
         self.bulk_flows = Sample(("host",), ("uid", "bytes"), by="bytes", descending=True, size=size, most=50_000)
-        self.bulk_peers = Distinct(("host",), "peer", size=64)
+        self.bulk_peers = Distinct(("host",), "peer", size=64, values=False)
         self.observed = Tally(("host",), most=50_000)
         self.observed_flows = Sample(("host",), ("uid",), size=size, most=50_000)
 
@@ -158,22 +159,21 @@ class TorrentUser:
         odd = (
             pl.col("_open")
             & (bittorrent.fill_null(False) | (~pl.col("_observed") & pl.col("port.group").is_null()))
-            & pl.col("proto").is_in(["tcp", "udp"])
+            & ((pl.col("proto") == "tcp") | (pl.col("proto") == "udp"))
             & (pl.col("id.resp_p") >= 1024)
             & (pl.col("id.orig_p") >= 1024)
         )
+        seen = bittorrent & pl.col("_observed") & pl.col("_open")
+        hour = (pl.col("ts") // _HOUR).cast(pl.Int64).alias("hour")
+        moving = pick(frame, (odd | seen).fill_null(False), *_MOVED, hour, odd=odd, seen=seen)
         for own, other in (("orig", "resp"), ("resp", "orig")):
-            sides = {"host": f"id.{own}_h", "peer": f"id.{other}_h"}
-            chosen = ("ts", "uid", "bytes", (pl.col("ts") // _HOUR).cast(pl.Int64).alias("hour"))
-            bulk = pick(frame, odd.fill_null(False) & pl.col(f"_{own}_own"), *chosen, **sides)
+            there = moving.filter(pl.col(f"_{own}_own")).rename({f"id.{own}_h": "host", f"id.{other}_h": "peer"})
+            bulk, observed = there.filter("odd"), there.filter("seen")
             self.bulk.add(bulk)
             self.bulk_flows.add(bulk)
             self.bulk_peers.add(bulk)
-            seen = pick(
-                frame, bittorrent & pl.col("_observed") & pl.col("_open") & pl.col(f"_{own}_own"), *chosen, **sides
-            )
-            self.observed.add(seen)
-            self.observed_flows.add(seen)
+            self.observed.add(observed)
+            self.observed_flows.add(observed)
 
     def findings(self) -> Iterator[Finding]:
         """One a host."""

@@ -10,9 +10,16 @@ import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.findings.case import Case, Cases, Finding, merged
+from enrich.flows import pick
 from enrich.ports import REGISTRY, expand
+from enrich.texts import standing_alone
 
 _DYNAMIC = 49152
+_FLOW = ("ts", "uid", "id.orig_h", "id.resp_h", "id.resp_p")
+_SUSPECT = (
+    *_FLOW, "proto", "app.protocol", "app.asserted", "app.confidence", "app.contradiction", "port.group", "_resp_own",
+    "_seen", "_server",
+)  # fmt: skip
 _TFTP = 69
 
 
@@ -27,52 +34,57 @@ class PortContradiction:
         ports = expand(registry.select("port", "last_port", "transport", "name"), REGISTRY)
         names = ports["name"].replace_strict(catalogue.by_alias, default=None, return_dtype=pl.String)
         own = ports.with_columns(names.alias("protocol")).filter(pl.col("protocol").is_in(self.table["own_port_only"]))
-        self._alike = table["alike"]["pairs"]
         self._own = own.select("port", "transport", "protocol").with_columns(pl.lit(True).alias("_given"))
+        self._say(table["alike"]["pairs"])
 
-    def add(self, log: str, frame: pl.DataFrame) -> None:
-        """Look at one conn batch."""
-        if log != "conn":
-            return
+    def _say(self, alike: list[list[str]]) -> None:
+        """What makes a flow suspect at first sight, and what settles it."""
         t, protocol, asserted = self.table, pl.col("app.protocol"), pl.col("app.asserted")
         well_known = (pl.col("id.resp_p") < 1024) | pl.col("port.group").is_not_null()
         differs = (asserted != protocol).fill_null(True)
-        contradicts = (pl.col("app.contradiction") & differs & well_known).fill_null(False)
+        self._contradicts = (pl.col("app.contradiction") & differs & well_known).fill_null(False)
         may_hide = protocol.is_in(t["own_port_only"])
         may_be_moved = protocol.is_in(t["customary_ports_only"]) & differs & pl.col("_resp_own")
         may_be_moved = may_be_moved & (pl.col("id.resp_p") < _DYNAMIC)
-        suspects = frame.filter(
-            (contradicts | may_hide | may_be_moved)
-            & pl.col("_observed")
-            & pl.col("_oriented")
-            & pl.col("_open")
-            & ~protocol.is_in(t["anywhere"])
-        )
+        spoken = pl.col("_observed") & pl.col("_oriented") & pl.col("_open")
+        self._suspect = spoken & (self._contradicts | may_hide | may_be_moved)
         parsed = _among(protocol, pl.col("_seen"))
         least = pl.when(parsed).then(t["parsed_confidence"]).otherwise(t["confidence"])
         # Where the server does speak what its port asserts, the client is odd, not the server.
         odd_client = _among(asserted, pl.col("_server"))
         possible = (protocol != "tls") | asserted.is_in(t["never_in_tls"])
         hidden = may_hide & pl.col("_given").is_null()
-        found = suspects.join(
+        self._found = (
+            ~protocol.is_in(t["anywhere"])
+            & (pl.col("app.confidence") >= least)
+            & ~_alike(alike)
+            & ((self._contradicts & ~odd_client & possible.fill_null(True)) | hidden | (may_be_moved & ~odd_client))
+        )
+
+    def add(self, log: str, frame: pl.DataFrame) -> None:
+        """Look at one conn batch."""
+        if log != "conn":
+            return
+        suspects = pick(frame, self._suspect, *_SUSPECT)
+        if not suspects.height:
+            return
+        given = suspects.join(
             self._own,
             left_on=["id.resp_p", "proto", "app.protocol"],
             right_on=["port", "transport", "protocol"],
             how="left",
-        ).filter(
-            (pl.col("app.confidence") >= least)
-            & ~_alike(self._alike)
-            & ((contradicts & ~odd_client & possible.fill_null(True)) | hidden | (may_be_moved & ~odd_client))
         )
         self.cases.add(
-            found.select(
+            pick(
+                given,
+                self._found,
                 "ts",
                 "uid",
                 host="id.resp_h",
                 port="id.resp_p",
                 transport="proto",
                 protocol="app.protocol",
-                asserted=pl.when(contradicts).then("app.asserted"),
+                asserted=pl.when(self._contradicts).then("app.asserted"),
                 confidence="app.confidence",
                 peer="id.orig_h",
             )
@@ -130,7 +142,15 @@ class ObsoleteProtocol:
         unread = [v for v in self.versions if v["column"] not in self.READS.get(v["log"], ())]
         if unread:
             raise ValueError(f"obsolete_protocol.version: {unread[0]['log']}.{unread[0]['column']} is not read")
-        self._alike = table["alike"]["pairs"]
+        spoken = pl.col("_open") & pl.col("_oriented") & pl.col("app.protocol").is_in(list(self.reasons))
+        packets = pl.min_horizontal("orig_pkts", "resp_pkts")
+        self._obsolete = (
+            spoken
+            & (pl.col("app.confidence") >= self.table["confidence"])
+            & (pl.col("orig_pkts") + pl.col("resp_pkts") >= self.table["packets"])
+            & (packets > 1)
+        )
+        self._alike = _alike(table["alike"]["pairs"])
         self.cases = Cases(("client", "server", "port", "protocol", "reason"), self.limits)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
@@ -141,7 +161,8 @@ class ObsoleteProtocol:
                 value = pl.col(version["column"]).cast(pl.String)
                 begins = pl.any_horizontal(value.str.starts_with(text) for text in version["begins"])
                 named = (pl.lit(version["protocol"]).alias("app.protocol"), pl.lit(version["reason"]).alias("reason"))
-                found = frame.filter(begins.fill_null(False)).unique("uid", maintain_order=True).with_columns(named)
+                found = pick(frame, begins.fill_null(False), *_FLOW).unique("uid", maintain_order=True)
+                found = found.with_columns(named)
         if found is not None:
             self.cases.add(
                 found.select(
@@ -157,17 +178,9 @@ class ObsoleteProtocol:
             )
 
     def _flows(self, frame: pl.DataFrame) -> pl.DataFrame:
-        packets = pl.min_horizontal("orig_pkts", "resp_pkts")
+        found = pick(frame, self._obsolete, *_FLOW, "app.protocol", "app.asserted")
         reason = pl.col("app.protocol").replace_strict(self.reasons, default=None, return_dtype=pl.String)
-        return frame.filter(
-            pl.col("app.protocol").is_in(list(self.reasons))
-            & pl.col("_open")
-            & pl.col("_oriented")
-            & (pl.col("app.confidence") >= self.table["confidence"])
-            & (pl.col("orig_pkts") + pl.col("resp_pkts") >= self.table["packets"])
-            & (packets > 1)
-            & ~_alike(self._alike)
-        ).with_columns(reason.alias("reason"))
+        return found.filter(~self._alike).with_columns(reason.alias("reason"))
 
     def findings(self) -> Iterator[Finding]:
         """One a client and server; about the server alone, or the client, where it has many of the other."""
@@ -213,33 +226,33 @@ class PrivilegedClientPort:
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self.table = table["privileged_client_port"]
-        self.usual = [_usual(entry["ports"]) for entry in self.table["usual"]]
+        ours = pl.col("_orig_own") | (pl.col("_resp_own") & pl.col("_open"))
+        odd = (pl.col("orig.port_class") == "privileged") & (pl.col("id.orig_p") > 0) & pl.col("_oriented") & ours
+        # A packet from a server's port to a client's is an answer whose question was missed.
+        answer = (pl.col("id.resp_p") >= 1024) & pl.col("app.asserted").is_null()
+        self._odd = (odd & ~answer).fill_null(False)
+        self._usual = pl.any_horizontal(_usual(entry["ports"]) for entry in self.table["usual"])
         self.cases = Cases(("host", "client_port", "transport", "port"), table["limits"])
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""
         if log != "conn":
             return
-        own, other, transport = pl.col("id.orig_p"), pl.col("id.resp_p"), pl.col("proto")
-        ours = pl.col("_orig_own") | (pl.col("_resp_own") & pl.col("_open"))
-        odd = (pl.col("orig.port_class") == "privileged") & (own > 0) & pl.col("_oriented") & ours
-        # A packet from a server's port to a client's is an answer whose question was missed.
-        answer = (other >= 1024) & pl.col("app.asserted").is_null()
-        candidates = frame.filter((odd & ~answer).fill_null(False))
-        for usual_transport, clients, servers in self.usual:
-            usual = (transport == usual_transport) & own.is_between(*clients) & other.is_between(*servers)
-            candidates = candidates.filter(~usual.fill_null(False))
-        self.cases.add(
-            candidates.select(
-                "ts",
-                "uid",
-                host="id.orig_h",
-                client_port="id.orig_p",
-                transport="proto",
-                port="id.resp_p",
-                peer="id.resp_h",
+        candidates = pick(frame, self._odd, *_FLOW, "id.orig_p", "proto")
+        if candidates.height:
+            self.cases.add(
+                pick(
+                    candidates,
+                    ~self._usual,
+                    "ts",
+                    "uid",
+                    host="id.orig_h",
+                    client_port="id.orig_p",
+                    transport="proto",
+                    port="id.resp_p",
+                    peer="id.resp_h",
+                )
             )
-        )
 
     def findings(self) -> Iterator[Finding]:
         """One a client and its port."""
@@ -271,18 +284,19 @@ class TftpAcrossBorder:
         """Look at one conn batch."""
         if log != "conn":
             return
-        crossing = frame.filter((pl.col("proto") == "udp") & (pl.col("_orig_own") != pl.col("_resp_own")))
-        requests = crossing.filter((pl.col("app.protocol") == "tftp") & (pl.col("app.asserted") == "tftp"))
+        crossing = (pl.col("proto") == "udp") & (pl.col("_orig_own") != pl.col("_resp_own"))
+        asking = (pl.col("app.protocol") == "tftp") & (pl.col("app.asserted") == "tftp")
+        requests = pick(frame, crossing & asking, *_FLOW, "id.orig_p", "_orig_own", "_resp_own", "_open")
         self.cases.add(_tftp(requests.filter("_orig_own"), "orig", "resp", "asks"))
-        self._answers(requests.filter(pl.col("_resp_own")), crossing)
+        asked = requests.filter("_resp_own")
+        if asked.height or self._asked.height:
+            self._answers(asked, pick(frame, crossing & pl.col("_orig_own"), *_FLOW))
 
-    def _answers(self, requests: pl.DataFrame, crossing: pl.DataFrame) -> None:
+    def _answers(self, requests: pl.DataFrame, leaving: pl.DataFrame) -> None:
         """Requests from outside count when they were answered: from another port, to the port that asked (RFC 1350)."""
         asked = requests.select(client="id.orig_h", port="id.orig_p", server="id.resp_h")
-        self._asked = pl.concat([self._asked, asked]).unique(maintain_order=True).tail(100_000)
-        if not self._asked.height:
-            return
-        answered = crossing.filter(pl.col("_orig_own")).join(
+        self._asked = standing_alone(pl.concat([self._asked, asked]).unique(maintain_order=True).tail(100_000))
+        answered = leaving.join(
             self._asked,
             left_on=["id.resp_h", "id.resp_p", "id.orig_h"],
             right_on=["client", "port", "server"],
@@ -324,9 +338,11 @@ def _tftp(frame: pl.DataFrame, own: str, other: str, direction: str) -> pl.DataF
     )
 
 
-def _usual(text: str) -> tuple[str, tuple[int, int], tuple[int, int]]:
+def _usual(text: str) -> pl.Expr:
+    """Whether a flow is as ``tcp 512-1023 111`` says: transport, client ports, server ports."""
     transport, clients, servers = text.split()
-    return transport, _ports(clients), _ports(servers)
+    own, other = pl.col("id.orig_p").is_between(*_ports(clients)), pl.col("id.resp_p").is_between(*_ports(servers))
+    return ((pl.col("proto") == transport) & own & other).fill_null(False)
 
 
 def _ports(text: str) -> tuple[int, int]:

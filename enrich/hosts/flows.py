@@ -26,7 +26,7 @@ class Flows:
         )
         self.sites = Tally(("ip", "category", "product"), most=2 * own, each=1000)
         self.names = Tally(("ip", "name"), most=2 * own, each=16)
-        self.clients = Distinct(("ip", "port", "transport"), "client")
+        self.clients = Distinct(("ip", "port", "transport"), "client", values=False)
         self.client_ports = Distinct(("ip",), "port", size=64)
         self.port_extremes = Extremes(("ip",), "port", most=own)
         self.other_services = Tally((*_SERVICE, "scope"), ("confidence",), most=others, each=50)
@@ -64,7 +64,7 @@ class Flows:
         called = spoken & pl.col("site.category").is_not_null()
         self.sites.add(pick(flows, called, "ts", ip="id.orig_h", category="site.category", product="site.product"))
         chosen = pl.col("_orig_own") & (pl.col("proto") == "tcp") & pl.col("_oriented") & (pl.col("id.orig_p") >= 1024)
-        ports = pick(flows, chosen, ip="id.orig_h", port="id.orig_p").unique()
+        ports = pick(flows, chosen, ip="id.orig_h", port="id.orig_p")
         self.client_ports.add(ports)
         self.port_extremes.add(ports)
 
