@@ -242,17 +242,14 @@ class Distinct:
         return frame.join(named, on=_GROUP)
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        groups, hashes = parts[_GROUP].to_numpy(), parts[_HASH].to_numpy()
-        order = np.lexsort((hashes, groups))
-        pairs = groups[order], hashes[order]
-        fresh = _begins(*pairs)
-        order, groups = order[fresh], pairs[0][fresh]
-        begins = _begins(groups)
-        rows = np.arange(len(order))
-        place = rows - np.maximum.accumulate(np.where(begins, rows, 0))
+        ordered = parts.sort(_HASH).sort(_GROUP, maintain_order=True)
+        groups, hashes = ordered[_GROUP].to_numpy(), ordered[_HASH].to_numpy()
+        fresh = np.flatnonzero(_begins(groups, hashes))
+        begins = _begins(groups[fresh])
+        place = np.arange(len(fresh)) - np.maximum.accumulate(np.where(begins, np.arange(len(fresh)), 0))
         while np.count_nonzero(place < self.size) > _VALUES and self.size > _LEAST:
             self.size //= 2
-        kept = parts[order[(place < self.size) & (np.cumsum(begins) <= self.most)]]
+        kept = ordered[fresh[(place < self.size) & (np.cumsum(begins) <= self.most)]]
         full = kept.group_by(_GROUP).agg(pl.len(), pl.col(_HASH).max().alias("_reach"))
         self._full = full.filter(pl.col("len") >= self.size).drop("len")
         return kept

@@ -13,7 +13,7 @@ import polars as pl
 from enrich.applications import Catalogue
 from enrich.columns import BANNER_LOGS
 from enrich.findings.case import Cases, Finding
-from enrich.flows import pick
+from enrich.flows import among, pick
 from enrich.systems import Systems, compatible
 from enrich.tally import Sample, Spans, Tally
 
@@ -40,8 +40,8 @@ class NewService:
         named = pl.col("_observed") | pl.col("app.asserted").is_not_null()
         # A port above those for services that nothing names is an endpoint of the moment, such as FTP's data.
         service = (named | ((pl.col("proto") == "tcp") & (pl.col("id.resp_p") < 32768))) & (pl.col("_oriented"))
-        data = pl.col("app.protocol").is_in(["ftp_data", "bittorrent", "tftp"]).fill_null(False)
-        own = pl.col("_resp_own") & answered & ((pl.col("proto") == "tcp") | (pl.col("proto") == "udp"))
+        data = among(pl.col("app.protocol"), ("ftp_data", "bittorrent", "tftp")).fill_null(False)
+        own = pl.col("_resp_own") & answered & among(pl.col("proto"), ("tcp", "udp"))
         self.services.add(
             pick(
                 frame,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from enrich.findings.case import Finding
-from enrich.flows import pick
+from enrich.flows import among, pick
 from enrich.tally import Distinct, Sample, Spans, Tally
 
 _HOUR = 3600
@@ -159,7 +159,7 @@ class TorrentUser:
         odd = (
             pl.col("_open")
             & (bittorrent.fill_null(False) | (~pl.col("_observed") & pl.col("port.group").is_null()))
-            & ((pl.col("proto") == "tcp") | (pl.col("proto") == "udp"))
+            & among(pl.col("proto"), ("tcp", "udp"))
             & (pl.col("id.resp_p") >= 1024)
             & (pl.col("id.orig_p") >= 1024)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from enrich.flows import Border, pick
+from enrich.flows import NO_HOST, Border, among, pick
 from enrich.tally import Distinct, Extremes, Tally
 
 # What is named in a proxy's flows are the servers behind it.
@@ -45,7 +45,7 @@ class Flows:
             self.hosts.add(pick(flows, there, "ts", ip=f"id.{side}_h", scope=f"{side}.scope"))
 
     def _clients(self, flows: pl.DataFrame) -> None:
-        announced = (pl.col("proto") == "udp") & pl.col("resp.scope").is_in(["multicast", "broadcast"])
+        announced = (pl.col("proto") == "udp") & among(pl.col("resp.scope"), NO_HOST)
         spoken = pl.col("_orig_own") & (pl.col("_open") | announced.fill_null(False))
         named = pl.col("app.protocol").is_not_null() | pl.col("app.name").is_not_null()
         self.applications.add(
@@ -71,7 +71,7 @@ class Flows:
     def _servers(self, flows: pl.DataFrame) -> None:
         tcp, udp = pl.col("proto") == "tcp", pl.col("proto") == "udp"
         known = pl.col("_observed") | (udp & pl.col("app.asserted").is_not_null()) | (tcp & pl.col("_oriented"))
-        transient = pl.col("app.protocol").is_in(_TRANSIENT).fill_null(False) & (pl.col("id.resp_p") >= 1024)
+        transient = among(pl.col("app.protocol"), _TRANSIENT).fill_null(False) & (pl.col("id.resp_p") >= 1024)
         served = pick(
             flows,
             pl.col("_open") & (tcp | udp) & known & ~transient,
@@ -84,7 +84,7 @@ class Flows:
             confidence="app.confidence",
             scope="resp.scope",
             client="id.orig_h",
-            name=pl.when(~pl.col("port.service").is_in(_PROXIES).fill_null(False)).then("resp.name"),
+            name=pl.when(~among(pl.col("port.service"), _PROXIES).fill_null(False)).then("resp.name"),
         )
         own, others = served.filter("_resp_own"), served.filter(~pl.col("_resp_own"))
         self.services.add(own)
