@@ -81,28 +81,15 @@ class Tally:
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
         seen = (pl.col("first_seen").min(), pl.col("last_seen").max())
-        merged = parts.group_by(_GROUP).agg(*seen, pl.col("rows", *self.sums).sum(), pl.col(self.keys).first())
-        kept = merged
+        numbered = parts.drop(self.keys).with_row_index(_ROW)
+        merged = numbered.group_by(_GROUP).agg(pl.first(_ROW), *seen, pl.col("rows", *self.sums).sum())
+        kept, keys = merged, parts[self.keys]
         if self.each is not None and kept.height > self.each:
-            kept = self._of_each(kept, self.each)
+            kept = _busiest(kept, keys, keys[self.keys[0]].hash(_SEED).gather(kept[_ROW]), self.each)
         if self.most is not None and kept.height > self.most:
-            kept = self._busiest(kept, self.most)
+            kept = _busiest(kept, keys, pl.repeat(0, kept.height, eager=True), self.most)
         self.cut += merged.height - kept.height
-        return kept
-
-    def _of_each(self, groups: pl.DataFrame, each: int) -> pl.DataFrame:
-        """The groups, of one value of the first key no more than so many."""
-        crowded = groups.select(pl.len().over(self.keys[0]) > each).to_series()
-        if not crowded.any():
-            return groups
-        ordered = groups.filter(crowded).sort("rows", *self.keys, descending=[True, *(False for _ in self.keys)])
-        return pl.concat([groups.filter(~crowded), _head(ordered, self.keys[:1], each)])
-
-    def _busiest(self, groups: pl.DataFrame, most: int) -> pl.DataFrame:
-        """The groups with most rows; of those with equally many always the same."""
-        least = groups["rows"].top_k(most).min()
-        more, equal = groups.filter(pl.col("rows") > least), groups.filter(pl.col("rows") == least)
-        return pl.concat([more, equal.sort(self.keys).head(most - more.height)])
+        return _with(kept, keys, self.keys)
 
 
 class Sample:
@@ -339,6 +326,23 @@ def _head(ordered: pl.DataFrame, keys: Sequence[str], size: int) -> pl.DataFrame
     if ordered.height <= size:
         return ordered
     return ordered.filter(pl.int_range(pl.len()).over(keys) < size)
+
+
+def _busiest(groups: pl.DataFrame, keys: pl.DataFrame, of: pl.Series, most: int) -> pl.DataFrame:
+    """Of each value ``of`` so many groups: those with most rows; of those with equally many always the same."""
+    place = pl.int_range(pl.len()).over("of")
+    placed = groups.with_columns(of=of).sort("rows", descending=True).with_columns(place=place)
+    least = placed.filter(pl.col("place") == most - 1).select("of", pl.col("rows").alias("least"))
+    if not least.height:
+        return groups
+    judged = placed.join(least, on="of", how="left", maintain_order="left")
+    sure = judged.filter((pl.col("rows") > pl.col("least")).fill_null(True))
+    equal = judged.filter(pl.col("rows") == pl.col("least"))
+    # Which of the places down to the last are theirs: those that the sure ones leave.
+    room = equal.group_by("of").agg(room=most - pl.col("place").min())
+    equal = _with(equal.with_columns(pl.col(_ROW).alias("at")), keys, keys.columns).sort(keys.columns)
+    equal = equal.join(room, on="of", maintain_order="left").filter(place < pl.col("room")).rename({"at": _ROW})
+    return pl.concat([sure[groups.columns], equal[groups.columns]])
 
 
 def _few(frame: pl.DataFrame, keys: Sequence[str], most: int) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from enrich.columns import BANNER_LOGS, SOFTWARE_TYPES
+from enrich.flows import pick
 from enrich.tally import Tally
 
 _HOST = {"orig": "id.orig_h", "resp": "id.resp_h"}
@@ -67,10 +68,10 @@ class Claims:
                 self._banner(frame, log, prefix)
         if log == "http":
             behind = {name: f"{_BACKEND}.{name}" for name in _BACKEND_FIELDS}
-            backends = _as(frame, {"ip": "id.resp_h", "port": "", **behind}, ("port",))
+            backends = _as(frame, {"ip": "id.resp_h", "port": "", **behind}, ("port",), told=("product",))
             self._product(backends.with_columns(pl.lit(_BACKEND).alias("source")))
-            agents = _as(frame, dict(zip(AGENT, ("id.orig_h", *_UA), strict=True)))
-            self.agents.add(agents.filter(pl.any_horizontal(pl.col("family", "os").is_not_null())))
+            agents = dict(zip(AGENT, ("id.orig_h", *_UA), strict=True))
+            self.agents.add(_as(frame, agents, told=("family", "os")))
         elif log == "dhcp":
             self._dhcp(frame)
         elif log == "ntlm":
@@ -92,7 +93,8 @@ class Claims:
         client = _of_client(prefix)
         fields = {name: f"{prefix}{name}" for name in _BANNER}
         where = {"ip": _HOST["orig" if client else "resp"], "port": "" if client else "id.resp_p"}
-        found = _as(frame, {**where, "source": "service" if log == "banner" else "", **fields}, ("port",))
+        columns = {**where, "source": "service" if log == "banner" else "", **fields}
+        found = _as(frame, columns, ("port",), told=("product", "os", "hostname"))
         service = pl.col("source").str.split(",").list.last() + "_server"
         source = pl.lit(prefix.rstrip(".")) if log != "banner" else pl.coalesce(service, pl.lit("banner"))
         found = found.with_columns(source.alias("source"))
@@ -159,16 +161,19 @@ def _turned(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(sides)
 
 
-def _as(frame: pl.DataFrame, columns: Mapping[str, str], numbers: tuple[str, ...] = ()) -> pl.DataFrame:
-    """The named columns (null where the log lacks one) and ``ts``, of rows that name a host."""
+def _as(
+    frame: pl.DataFrame, columns: Mapping[str, str], numbers: tuple[str, ...] = (), told: tuple[str, ...] = ()
+) -> pl.DataFrame:
+    """The named columns (null where the log lacks one) and ``ts``, of rows with a host and something of ``told``."""
     kinds = {name: pl.Int64 if name in numbers else pl.String for name in columns}
-    chosen = frame.select(
-        "ts",
-        *(
-            (
-                pl.col(column).cast(kinds[name], strict=False) if column in frame.columns else pl.lit(None, kinds[name])
-            ).alias(name)
-            for name, column in columns.items()
-        ),
+    chosen = (
+        (
+            pl.col(column).cast(kinds[name], strict=False) if column in frame.columns else pl.lit(None, kinds[name])
+        ).alias(name)
+        for name, column in columns.items()
     )
-    return chosen.filter(pl.col("ip").is_not_null())
+    names = pl.col(columns["ip"]).is_not_null() if columns["ip"] in frame.columns else pl.lit(False)
+    if told:
+        there = [columns[name] for name in told if columns[name] in frame.columns]
+        names &= pl.any_horizontal(pl.col(there).is_not_null()) if there else pl.lit(False)
+    return pick(frame, names, "ts", *chosen)
