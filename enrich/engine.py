@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,10 @@ from enrich import applications, payload, registry, survey
 from enrich.batch import Batch
 from enrich.model import Added, Enricher, Memo, RollUp, Use, Work, key_frame
 from enrich.tables import Tables
+from enrich.tally import Waiting
+
+_ENOUGH = 50_000
+"""So many rows of a log are worth being shown to the roll-ups."""
 
 
 class Engine:
@@ -22,6 +27,7 @@ class Engine:
         failed_states = tables.toml("behavior.toml")["thresholds"]["failed_states"]
         self.survey = survey.Survey(applications.load(tables), lambda: payload.load(tables), failed_states)
         self._rolled = [(roll_up, roll_up.start(tables)) for roll_up in registry.ROLL_UPS]
+        self._waiting: dict[str, Waiting] = {}
         self._memos: dict[tuple[str, str], Memo] = {}
         self._works: dict[str, Work] = {}
         self._uses: dict[str, list[tuple[Enricher, Use]]] = {}
@@ -67,16 +73,23 @@ class Engine:
         return added, frame
 
     def roll_up(self, log: str, frame: pl.DataFrame) -> None:
-        """Show an enriched batch to every roll-up that reads its log."""
-        readers = [(roll_up.reads[log], accumulator) for roll_up, accumulator in self._rolled if log in roll_up.reads]
-        columns = frozenset().union(*(reads for reads, _ in readers)).intersection(frame.columns)
-        shown = frame.select(sorted(columns))
-        for reads, accumulator in readers:
-            if not reads.isdisjoint(columns):
-                accumulator.add(log, shown)
+        """Show an enriched batch to every roll-up that reads its log, when there are rows enough to be worth it."""
+        reads = [roll_up.reads[log] for roll_up, _ in self._rolled if log in roll_up.reads]
+        columns = frozenset().union(*reads).intersection(frame.columns)
+        if columns:
+            if log not in self._waiting:
+                self._waiting[log] = Waiting(partial(self._show, log), _ENOUGH)
+            self._waiting[log].add(frame.select(sorted(columns)))
+
+    def _show(self, log: str, frame: pl.DataFrame) -> None:
+        for roll_up, accumulator in self._rolled:
+            if not roll_up.reads.get(log, frozenset()).isdisjoint(frame.columns):
+                accumulator.add(log, frame)
 
     def results(self) -> Iterator[tuple[RollUp, Iterable[Mapping[str, Any]]]]:
         """The roll-ups and their records."""
+        for waiting in self._waiting.values():
+            waiting.look()
         for roll_up, accumulator in self._rolled:
             yield roll_up, accumulator.results()
 

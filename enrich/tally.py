@@ -20,6 +20,8 @@ _VALUES, _LEAST = 1_000_000, 16
 """So many values are sampled of all groups; no fewer of one."""
 _SPAN = 2**32 - 1
 """The last stretch of time that is told apart."""
+_ENOUGH = 4_096
+"""So many rows are worth being looked at."""
 _INLINE = 12
 """Texts of so many bytes lie in their column itself."""
 _GROUP, _HASH, _ROW = "_group", "_hash", "_row"
@@ -50,7 +52,47 @@ class _Parts:
         return self._parts[0] if self._parts else None
 
 
-class Tally:
+class Waiting:
+    """Frames that wait until there are rows enough to be worth looking at: each look costs, however few the rows."""
+
+    def __init__(self, look: Callable[[pl.DataFrame], None], enough: int) -> None:
+        self._look, self._enough = look, enough
+        self._frames: list[pl.DataFrame] = []
+        self._rows = 0
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take in a frame; look at it, and at all that waited, if they are enough together."""
+        if self._frames and self._frames[0].schema != frame.schema:
+            self.look()
+        self._frames.append(frame if frame.height * 4 >= self._enough else _alone(frame))
+        self._rows += frame.height
+        if self._rows >= self._enough:
+            self.look()
+
+    def look(self) -> None:
+        """Look at what waits."""
+        frames, self._frames, self._rows = self._frames, [], 0
+        if frames:
+            self._look(pl.concat(frames, rechunk=True))
+
+
+class _Counting:
+    """What counters have in common: the columns that they read of a batch, and few rows wait for more."""
+
+    def __init__(self, reads: Sequence[str]) -> None:
+        self._reads = list(dict.fromkeys(reads))
+        self._waiting = Waiting(self._look, _ENOUGH)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Look at the rows of a batch."""
+        if frame.height:
+            self._waiting.add(frame[self._reads])
+
+    def _look(self, frame: pl.DataFrame) -> None:
+        raise NotImplementedError
+
+
+class Tally(_Counting):
     """Rows, sums and first and last time of each group.
 
     Of each batch it reads the keys, ``ts`` (epoch seconds) and the columns to sum. ``frame()`` has the keys,
@@ -61,21 +103,21 @@ class Tally:
     def __init__(
         self, keys: Sequence[str], sums: Sequence[str] = (), *, most: int | None = None, each: int | None = None
     ) -> None:
+        super().__init__((*keys, "ts", *sums))
         self.keys, self.sums, self.most, self.each = list(keys), list(sums), most, each
         self.cut = 0
         self._parts = _Parts(self._merge)
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Count the rows of a batch."""
-        if frame.height:
-            seen = (pl.col("ts").min().alias("first_seen"), pl.col("ts").max().alias("last_seen"))
-            sums = (pl.col(name).fill_null(0).sum() for name in self.sums)
-            rows = _numbered(_hashed(frame, self.keys, _SEED), *(frame[name] for name in ("ts", *self.sums)))
-            counted = rows.group_by(_GROUP).agg(pl.first(_ROW), *seen, pl.len().cast(pl.UInt64).alias("rows"), *sums)
-            self._parts.add(_with(counted, frame, self.keys))
+    def _look(self, frame: pl.DataFrame) -> None:
+        seen = (pl.col("ts").min().alias("first_seen"), pl.col("ts").max().alias("last_seen"))
+        sums = (pl.col(name).fill_null(0).sum() for name in self.sums)
+        rows = _numbered(_hashed(frame, self.keys, _SEED), *(frame[name] for name in ("ts", *self.sums)))
+        counted = rows.group_by(_GROUP).agg(pl.first(_ROW), *seen, pl.len().cast(pl.UInt64).alias("rows"), *sums)
+        self._parts.add(_with(counted, frame, self.keys))
 
     def frame(self) -> pl.DataFrame | None:
         """All groups so far; None before anything was counted."""
+        self._waiting.look()
         frame = self._parts.frame()
         return None if frame is None else frame.select(*self.keys, "first_seen", "last_seen", "rows", *self.sums)
 
@@ -92,7 +134,7 @@ class Tally:
         return _with(kept, keys, self.keys)
 
 
-class Sample:
+class Sample(_Counting):
     """The first ``size`` rows of each group in the order of the column ``by``; of no more than ``most`` groups.
 
     Rows of a group that agree in the columns (besides ``by``) are one.
@@ -108,16 +150,14 @@ class Sample:
         descending: bool = False,
         most: int = 100_000,
     ) -> None:
+        super().__init__((*keys, *columns, by))
         self.keys, self.columns = list(keys), list(dict.fromkeys((*columns, by)))
         self._same = [_GROUP, *(columns or (by,))]
         self.by, self.size, self.descending, self.most = by, size, descending, most
         self._parts = _Parts(self._merge, _SOON)
         self._full: pl.DataFrame | None = None
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Look at the rows of a batch."""
-        if not frame.height:
-            return
+    def _look(self, frame: pl.DataFrame) -> None:
         rows = _numbered(_hashed(frame, self.keys, _SEED), frame[self.by])
         if self._full is not None:
             rows = self._before(rows, self._full)
@@ -127,6 +167,7 @@ class Sample:
 
     def frame(self) -> pl.DataFrame | None:
         """The rows kept, in order; None before anything was seen."""
+        self._waiting.look()
         frame = self._parts.frame()
         return None if frame is None else frame.select(*self.keys, *self.columns)
 
@@ -148,31 +189,28 @@ class Sample:
         return kept
 
 
-class Extremes:
+class Extremes(_Counting):
     """The smallest and the largest value of a column in each group (``low``, ``high``), of at most ``most`` groups."""
 
     def __init__(self, keys: Sequence[str], of: str, most: int = 500_000) -> None:
+        super().__init__((*keys, of))
         self.keys, self.of, self.most = list(keys), of, most
         self._parts = _Parts(self._merge)
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Look at the rows of a batch."""
-        if frame.height:
-            self._parts.add(
-                frame.group_by(self.keys, maintain_order=True).agg(
-                    pl.min(self.of).alias("low"), pl.max(self.of).alias("high")
-                )
-            )
+    def _look(self, frame: pl.DataFrame) -> None:
+        extremes = pl.min(self.of).alias("low"), pl.max(self.of).alias("high")
+        self._parts.add(frame.group_by(self.keys, maintain_order=True).agg(*extremes))
 
     def frame(self) -> pl.DataFrame | None:
         """The keys, ``low`` and ``high``; None before anything was seen."""
+        self._waiting.look()
         return self._parts.frame()
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
         return parts.group_by(self.keys, maintain_order=True).agg(pl.min("low"), pl.max("high")).head(self.most)
 
 
-class Distinct:
+class Distinct(_Counting):
     """How many different values of a column each group has, from a sample of those with the smallest hashes.
 
     Exact up to ``size`` values, then estimated from how far the sample reaches among all hashes, to about one part in
@@ -184,16 +222,14 @@ class Distinct:
     def __init__(
         self, keys: Sequence[str], of: str, size: int = 256, most: int = 500_000, *, values: bool = True
     ) -> None:
+        super().__init__((*keys, of))
         self.keys, self.of, self.size, self.most = list(keys), of, size, most
         self._valued = [of] if values else []
         self._parts = _Parts(self._merge, _SOON)
         self._named = _Parts(self._merge_names)
         self._full: pl.DataFrame | None = None
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Look at the rows of a batch."""
-        if not frame.height:
-            return
+    def _look(self, frame: pl.DataFrame) -> None:
         hashes = frame[self.of].hash(seed=_DRAW).alias(_HASH)
         rows = _numbered(_hashed(frame, self.keys, _DRAW), hashes)
         if self._full is not None:
@@ -208,11 +244,13 @@ class Distinct:
 
     def values(self) -> pl.DataFrame | None:
         """The sample: keys and values, at most ``size`` of each group."""
+        self._waiting.look()
         frame = self._parts.frame()
         return None if frame is None else self._with_keys(frame).select(*self.keys, self.of)
 
     def counts(self) -> pl.DataFrame | None:
         """The keys and ``distinct``."""
+        self._waiting.look()
         frame = self._parts.frame()
         if frame is None:
             return None
@@ -246,18 +284,16 @@ class Distinct:
         return named if named.height <= self.most else named.sort(_GROUP).head(self.most)
 
 
-class Spans:
+class Spans(_Counting):
     """The stretches of time in which each group was seen. They are ``seconds`` long, longer when too many."""
 
     def __init__(self, key: str, seconds: int, most: int = 500_000) -> None:
+        super().__init__((key, "ts"))
         self.key, self.seconds, self.most = key, seconds, most
         self._numbers = pl.DataFrame(schema={_GROUP: pl.UInt64, key: pl.String, "number": pl.Int64})
         self._parts = _Parts(self._merge)
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Look at a batch's key and ``ts``."""
-        if not frame.height:
-            return
+    def _look(self, frame: pl.DataFrame) -> None:
         at = (frame["ts"] // self.seconds).cast(pl.Int64).clip(0, _SPAN).alias("at")
         rows = _numbered(_hashed(frame, [self.key], _SEED), at)
         spans = rows[_hashed(rows, (_GROUP, "at"), _SEED).arg_unique()]
@@ -273,6 +309,7 @@ class Spans:
 
     def frame(self) -> pl.DataFrame | None:
         """The key and ``start`` (epoch seconds) of each stretch; None before anything was seen."""
+        self._waiting.look()
         codes = self._parts.frame()
         if codes is None:
             return None
