@@ -20,11 +20,11 @@ _VALUES, _LEAST = 1_000_000, 16
 """So many values are sampled of all groups; no fewer of one."""
 _SPAN = 2**32 - 1
 """The last stretch of time that is told apart."""
-_ENOUGH = 4_096
+ENOUGH = 4_096
 """So many rows are worth being looked at."""
 _INLINE = 12
 """Texts of so many bytes lie in their column itself."""
-_GROUP, _HASH, _ROW = "_group", "_hash", "_row"
+GROUP, _HASH, _ROW = "_group", "_hash", "_row"
 _SEED = secrets.randbits(64)
 """Of the hashes of groups: another in each run, so that nobody can write logs in which they collide."""
 _DRAW = 11
@@ -62,6 +62,8 @@ class Waiting:
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take in a frame; look at it, and at all that waited, if they are enough together."""
+        if not frame.height:
+            return
         if self._frames and self._frames[0].schema != frame.schema:
             self.look()
         self._frames.append(frame if frame.height * 4 >= self._enough else _alone(frame))
@@ -81,12 +83,11 @@ class _Counting:
 
     def __init__(self, reads: Sequence[str]) -> None:
         self._reads = list(dict.fromkeys(reads))
-        self._waiting = Waiting(self._look, _ENOUGH)
+        self._waiting = Waiting(self._look, ENOUGH)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Look at the rows of a batch."""
-        if frame.height:
-            self._waiting.add(frame[self._reads])
+        self._waiting.add(frame[self._reads])
 
     def _look(self, frame: pl.DataFrame) -> None:
         raise NotImplementedError
@@ -111,8 +112,8 @@ class Tally(_Counting):
     def _look(self, frame: pl.DataFrame) -> None:
         seen = (pl.col("ts").min().alias("first_seen"), pl.col("ts").max().alias("last_seen"))
         sums = (pl.col(name).fill_null(0).sum() for name in self.sums)
-        rows = _numbered(_hashed(frame, self.keys, _SEED), *(frame[name] for name in ("ts", *self.sums)))
-        counted = rows.group_by(_GROUP).agg(pl.first(_ROW), *seen, pl.len().cast(pl.UInt64).alias("rows"), *sums)
+        rows = _numbered(hashed(frame, self.keys), *(frame[name] for name in ("ts", *self.sums)))
+        counted = rows.group_by(GROUP).agg(pl.first(_ROW), *seen, pl.len().cast(pl.UInt64).alias("rows"), *sums)
         self._parts.add(_with(counted, frame, self.keys))
 
     def frame(self) -> pl.DataFrame | None:
@@ -124,7 +125,7 @@ class Tally(_Counting):
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
         seen = (pl.col("first_seen").min(), pl.col("last_seen").max())
         numbered = parts.drop(self.keys).with_row_index(_ROW)
-        merged = numbered.group_by(_GROUP).agg(pl.first(_ROW), *seen, pl.col("rows", *self.sums).sum())
+        merged = numbered.group_by(GROUP).agg(pl.first(_ROW), *seen, pl.col("rows", *self.sums).sum())
         kept, keys = merged, parts[self.keys]
         if self.each is not None and kept.height > self.each:
             kept = _busiest(kept, keys, keys[self.keys[0]].hash(_SEED).gather(kept[_ROW]), self.each)
@@ -152,13 +153,13 @@ class Sample(_Counting):
     ) -> None:
         super().__init__((*keys, *columns, by))
         self.keys, self.columns = list(keys), list(dict.fromkeys((*columns, by)))
-        self._same = [_GROUP, *(columns or (by,))]
+        self._same = [GROUP, *(columns or (by,))]
         self.by, self.size, self.descending, self.most = by, size, descending, most
         self._parts = _Parts(self._merge, _SOON)
         self._full: pl.DataFrame | None = None
 
     def _look(self, frame: pl.DataFrame) -> None:
-        rows = _numbered(_hashed(frame, self.keys, _SEED), frame[self.by])
+        rows = _numbered(hashed(frame, self.keys), frame[self.by])
         if self._full is not None:
             rows = self._before(rows, self._full)
         if rows.height:
@@ -175,16 +176,16 @@ class Sample(_Counting):
         """The rows that may yet be among the first of their group."""
         by, last = pl.col(self.by), pl.col("_last")
         sooner = by > last if self.descending else by < last
-        known = rows.join(full, on=_GROUP, how="left", maintain_order="left")
+        known = rows.join(full, on=GROUP, how="left", maintain_order="left")
         return known.filter(last.is_null() | by.is_null() | sooner)[rows.columns]
 
     def _first(self, frame: pl.DataFrame) -> pl.DataFrame:
         ordered = frame.sort(self.by, descending=self.descending, maintain_order=True)
-        return _head(ordered.unique(self._same, keep="first", maintain_order=True), [_GROUP], self.size)
+        return _head(ordered.unique(self._same, keep="first", maintain_order=True), [GROUP], self.size)
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        kept = _few(self._first(parts), [_GROUP], self.most)
-        full = kept.group_by(_GROUP).agg(pl.len(), pl.col(self.by).last().alias("_last"))
+        kept = _few(self._first(parts), [GROUP], self.most)
+        full = kept.group_by(GROUP).agg(pl.len(), pl.col(self.by).last().alias("_last"))
         self._full = full.filter(pl.col("len") >= self.size).drop("len")
         return kept
 
@@ -231,14 +232,14 @@ class Distinct(_Counting):
 
     def _look(self, frame: pl.DataFrame) -> None:
         hashes = frame[self.of].hash(seed=_DRAW).alias(_HASH)
-        rows = _numbered(_hashed(frame, self.keys, _DRAW), hashes)
+        rows = _numbered(hashed(frame, self.keys, _DRAW), hashes)
         if self._full is not None:
-            known = rows.join(self._full, on=_GROUP, how="left", maintain_order="left")
+            known = rows.join(self._full, on=GROUP, how="left", maintain_order="left")
             reach = pl.col("_reach")
             rows = known.filter(reach.is_null() | (pl.col(_HASH) < reach))[rows.columns]
-        rows = rows[_hashed(rows, (_GROUP, _HASH), _SEED).arg_unique()]
+        rows = rows[hashed(rows, (GROUP, _HASH)).arg_unique()]
         if rows.height:
-            named = rows[rows[_GROUP].arg_unique()][[_ROW, _GROUP]]
+            named = rows[rows[GROUP].arg_unique()][[_ROW, GROUP]]
             self._named.add(_with(named, frame, self.keys))
             self._parts.add(_with(rows, frame, self._valued))
 
@@ -258,30 +259,30 @@ class Distinct(_Counting):
         held = pl.len().cast(pl.UInt64)
         estimate = ((self.size - 1) / reach).round().cast(pl.UInt64)
         distinct = pl.when(held < self.size).then(held).otherwise(estimate)
-        return self._with_keys(frame.group_by(_GROUP).agg(distinct.alias("distinct"))).select(*self.keys, "distinct")
+        return self._with_keys(frame.group_by(GROUP).agg(distinct.alias("distinct"))).select(*self.keys, "distinct")
 
     def _with_keys(self, frame: pl.DataFrame) -> pl.DataFrame:
         named = self._named.frame()
         if named is None:
             raise AssertionError("groups without names")
-        return frame.join(named, on=_GROUP)
+        return frame.join(named, on=GROUP)
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        ordered = parts.sort(_HASH).sort(_GROUP, maintain_order=True)
-        groups, hashes = ordered[_GROUP].to_numpy(), ordered[_HASH].to_numpy()
+        ordered = parts.sort(_HASH).sort(GROUP, maintain_order=True)
+        groups, hashes = ordered[GROUP].to_numpy(), ordered[_HASH].to_numpy()
         fresh = np.flatnonzero(_begins(groups, hashes))
         begins = _begins(groups[fresh])
         place = np.arange(len(fresh)) - np.maximum.accumulate(np.where(begins, np.arange(len(fresh)), 0))
         while np.count_nonzero(place < self.size) > _VALUES and self.size > _LEAST:
             self.size //= 2
         kept = ordered[fresh[(place < self.size) & (np.cumsum(begins) <= self.most)]]
-        full = kept.group_by(_GROUP).agg(pl.len(), pl.col(_HASH).max().alias("_reach"))
+        full = kept.group_by(GROUP).agg(pl.len(), pl.col(_HASH).max().alias("_reach"))
         self._full = full.filter(pl.col("len") >= self.size).drop("len")
         return kept
 
     def _merge_names(self, parts: pl.DataFrame) -> pl.DataFrame:
-        named = parts.unique(_GROUP)
-        return named if named.height <= self.most else named.sort(_GROUP).head(self.most)
+        named = parts.unique(GROUP)
+        return named if named.height <= self.most else named.sort(GROUP).head(self.most)
 
 
 class Spans(_Counting):
@@ -290,22 +291,23 @@ class Spans(_Counting):
     def __init__(self, key: str, seconds: int, most: int = 500_000) -> None:
         super().__init__((key, "ts"))
         self.key, self.seconds, self.most = key, seconds, most
-        self._numbers = pl.DataFrame(schema={_GROUP: pl.UInt64, key: pl.String, "number": pl.Int64})
+        self._numbers = pl.DataFrame(schema={GROUP: pl.UInt64, key: pl.String, "number": pl.Int64})
         self._parts = _Parts(self._merge)
 
     def _look(self, frame: pl.DataFrame) -> None:
         at = (frame["ts"] // self.seconds).cast(pl.Int64).clip(0, _SPAN).alias("at")
-        rows = _numbered(_hashed(frame, [self.key], _SEED), at)
-        spans = rows[_hashed(rows, (_GROUP, "at"), _SEED).arg_unique()]
-        new = spans[[_ROW, _GROUP]].join(self._numbers, on=_GROUP, how="anti", maintain_order="left")
-        new = new.unique(_GROUP, maintain_order=True).head(max(2 * self.most - self._numbers.height, 0))
+        rows = _numbered(frame[self.key], at)
+        spans = rows[hashed(rows, (self.key, "at")).arg_unique()]
+        spans = pl.DataFrame([hashed(spans, [self.key]), spans[_ROW], spans["at"]])
+        new = spans[[_ROW, GROUP]].join(self._numbers, on=GROUP, how="anti", maintain_order="left")
+        new = new.unique(GROUP, maintain_order=True).head(max(2 * self.most - self._numbers.height, 0))
         if new.height:
             numbers = pl.int_range(pl.len()).alias("number") + self._numbers.height
             numbered = _alone(_with(new, frame, [self.key])).with_columns(numbers)
             self._numbers = pl.concat([self._numbers, numbered], rechunk=True)
         # One number a span is much less to hold and to compare than a text and a time.
         code = (pl.col("number") * (_SPAN + 1) + pl.col("at")).alias("code")
-        self._parts.add(spans.join(self._numbers, on=_GROUP).select(code))
+        self._parts.add(spans.join(self._numbers, on=GROUP).select(code))
 
     def frame(self) -> pl.DataFrame | None:
         """The key and ``start`` (epoch seconds) of each stretch; None before anything was seen."""
@@ -326,9 +328,9 @@ class Spans(_Counting):
         return merged if merged.height <= self.most else merged.sort("code").head(self.most)
 
 
-def _hashed(frame: pl.DataFrame, keys: Sequence[str], seed: int) -> pl.Series:
+def hashed(frame: pl.DataFrame, keys: Sequence[str], seed: int = _SEED) -> pl.Series:
     """One number for the keys of each row."""
-    return frame[list(keys)].hash_rows(seed=seed).alias(_GROUP)
+    return frame[list(keys)].hash_rows(seed=seed).alias(GROUP)
 
 
 def _numbered(*columns: pl.Series) -> pl.DataFrame:
@@ -367,18 +369,18 @@ def _head(ordered: pl.DataFrame, keys: Sequence[str], size: int) -> pl.DataFrame
 
 def _busiest(groups: pl.DataFrame, keys: pl.DataFrame, of: pl.Series, most: int) -> pl.DataFrame:
     """Of each value ``of`` so many groups: those with most rows; of those with equally many always the same."""
-    place = pl.int_range(pl.len()).over("of")
-    placed = groups.with_columns(of=of).sort("rows", descending=True).with_columns(place=place)
-    least = placed.filter(pl.col("place") == most - 1).select("of", pl.col("rows").alias("least"))
-    if not least.height:
+    judged = groups.with_columns(of=of)
+    crowded = judged.group_by("of").agg(pl.len(), least=pl.col("rows").top_k(most).min()).filter(pl.col("len") > most)
+    if not crowded.height:
         return groups
-    judged = placed.join(least, on="of", how="left", maintain_order="left")
-    sure = judged.filter((pl.col("rows") > pl.col("least")).fill_null(True))
+    judged = judged.join(crowded, on="of", how="left", maintain_order="left")
+    sure = judged.filter(pl.col("least").is_null() | (pl.col("rows") > pl.col("least")))
     equal = judged.filter(pl.col("rows") == pl.col("least"))
-    # Which of the places down to the last are theirs: those that the sure ones leave.
-    room = equal.group_by("of").agg(room=most - pl.col("place").min())
-    equal = _with(equal.with_columns(pl.col(_ROW).alias("at")), keys, keys.columns).sort(keys.columns)
-    equal = equal.join(room, on="of", maintain_order="left").filter(place < pl.col("room")).rename({"at": _ROW})
+    room = equal.select("of").unique().join(sure.group_by("of").agg(pl.len()), on="of", how="left")
+    room = room.select("of", room=most - pl.col("len").fill_null(0).cast(pl.Int64))
+    order = keys[equal[_ROW]].with_row_index("at").sort(keys.columns)["at"]
+    equal = equal[order].join(room, on="of", maintain_order="left")
+    equal = equal.filter(pl.int_range(pl.len()).over("of") < pl.col("room"))
     return pl.concat([sure[groups.columns], equal[groups.columns]])
 
 

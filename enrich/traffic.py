@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from enrich.model import Accumulator, Resources, RollUp
+from enrich.tally import GROUP, hashed
 
 _BY = ("app.protocol", "app.name", "app.category")
 _SIZES = ("orig_ip_bytes", "resp_ip_bytes")
@@ -24,14 +25,13 @@ class Traffic:
         if not {*_BY} <= {*frame.columns}:
             return
         sizes = [pl.col(name).fill_null(0) for name in _SIZES if name in frame.columns] or [pl.lit(0, pl.UInt64)]
-        counted = (
-            frame.group_by(_BY)
-            .agg(
-                pl.len().cast(pl.UInt64).alias("flows"),
-                pl.sum_horizontal(sizes).cast(pl.UInt64).sum().alias("bytes"),
-                pl.col("app.contradiction").sum().cast(pl.UInt64).alias("contradictions"),
-            )
-        )  # fmt: skip
+        grouped = frame.with_columns(hashed(frame, _BY)).group_by(GROUP)
+        counted = grouped.agg(
+            pl.col(_BY).first(),
+            pl.len().cast(pl.UInt64).alias("flows"),
+            pl.sum_horizontal(sizes).cast(pl.UInt64).sum().alias("bytes"),
+            pl.col("app.contradiction").sum().cast(pl.UInt64).alias("contradictions"),
+        ).drop(GROUP)
         both = counted if self.totals is None else pl.concat([self.totals, counted])
         self.totals = both.group_by(_BY).agg(pl.col("flows", "bytes", "contradictions").sum())
 

@@ -151,7 +151,7 @@ class TorrentUser:
         tracker = (category == "torrent_tracker") | (pl.col("app.asserted") == "bittorrent_tracker")
         kinds = pl.when(category == "torrent_index").then(pl.lit("index")).when(tracker).then(pl.lit("tracker"))
         name = pl.coalesce(_NAME, "id.resp_h")
-        called = pl.col("_orig_own") & kinds.is_not_null()
+        called = pl.col("_orig_own") & (tracker | (category == "torrent_index"))
         sites = pick(frame, called, "ts", "uid", host="id.orig_h", category=kinds, name=name)
         self.contacts.add(sites)
         self.contact_flows.add(sites)

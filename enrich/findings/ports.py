@@ -12,6 +12,7 @@ from enrich.applications import Catalogue
 from enrich.findings.case import Case, Cases, Finding, merged
 from enrich.flows import pick
 from enrich.ports import REGISTRY, expand
+from enrich.tally import ENOUGH, Waiting
 from enrich.texts import standing_alone
 
 _DYNAMIC = 49152
@@ -36,6 +37,7 @@ class PortContradiction:
         own = ports.with_columns(names.alias("protocol")).filter(pl.col("protocol").is_in(self.table["own_port_only"]))
         self._own = own.select("port", "transport", "protocol").with_columns(pl.lit(True).alias("_given"))
         self._say(table["alike"]["pairs"])
+        self._suspects = Waiting(self._judge, ENOUGH)
 
     def _say(self, alike: list[list[str]]) -> None:
         """What makes a flow suspect at first sight, and what settles it."""
@@ -65,9 +67,9 @@ class PortContradiction:
         """Look at one conn batch."""
         if log != "conn":
             return
-        suspects = pick(frame, self._suspect, *_SUSPECT)
-        if not suspects.height:
-            return
+        self._suspects.add(pick(frame, self._suspect, *_SUSPECT))
+
+    def _judge(self, suspects: pl.DataFrame) -> None:
         given = suspects.join(
             self._own,
             left_on=["id.resp_p", "proto", "app.protocol"],
@@ -92,6 +94,7 @@ class PortContradiction:
 
     def findings(self) -> Iterator[Finding]:
         """One a server's port and protocol."""
+        self._suspects.look()
         groups: dict[tuple[Any, ...], list[Case]] = defaultdict(list)
         for case in self.cases.cases():
             groups[tuple(case.keys[name] for name in ("host", "port", "transport", "protocol"))].append(case)
@@ -151,39 +154,31 @@ class ObsoleteProtocol:
             & (packets > 1)
         )
         self._alike = _alike(table["alike"]["pairs"])
+        self._suspects = Waiting(self._judge, ENOUGH)
         self.cases = Cases(("client", "server", "port", "protocol", "reason"), self.limits)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one batch."""
-        found = self._flows(frame) if log == "conn" else None
+        if log == "conn":
+            self._suspects.add(pick(frame, self._obsolete, *_FLOW, "app.protocol", "app.asserted"))
         for version in self.versions:
             if version["log"] == log and version["column"] in frame.columns:
                 value = pl.col(version["column"]).cast(pl.String)
                 begins = pl.any_horizontal(value.str.starts_with(text) for text in version["begins"])
-                named = (pl.lit(version["protocol"]).alias("app.protocol"), pl.lit(version["reason"]).alias("reason"))
                 found = pick(frame, begins.fill_null(False), *_FLOW).unique("uid", maintain_order=True)
-                found = found.with_columns(named)
-        if found is not None:
-            self.cases.add(
-                found.select(
-                    "ts",
-                    "uid",
-                    "reason",
-                    client="id.orig_h",
-                    server="id.resp_h",
-                    port="id.resp_p",
-                    protocol="app.protocol",
-                    peer="id.resp_h",
-                )
-            )
+                self._found(found, pl.lit(version["protocol"]), pl.lit(version["reason"]))
 
-    def _flows(self, frame: pl.DataFrame) -> pl.DataFrame:
-        found = pick(frame, self._obsolete, *_FLOW, "app.protocol", "app.asserted")
+    def _judge(self, suspects: pl.DataFrame) -> None:
         reason = pl.col("app.protocol").replace_strict(self.reasons, default=None, return_dtype=pl.String)
-        return found.filter(~self._alike).with_columns(reason.alias("reason"))
+        self._found(suspects.filter(~self._alike), pl.col("app.protocol"), reason)
+
+    def _found(self, flows: pl.DataFrame, protocol: pl.Expr, reason: pl.Expr) -> None:
+        sides = {"client": "id.orig_h", "server": "id.resp_h", "port": "id.resp_p", "peer": "id.resp_h"}
+        self.cases.add(flows.select("ts", "uid", protocol=protocol, reason=reason, **sides))
 
     def findings(self) -> Iterator[Finding]:
         """One a client and server; about the server alone, or the client, where it has many of the other."""
+        self._suspects.look()
         groups: dict[tuple[Any, ...], list[Case]] = defaultdict(list)
         for case in self.cases.cases():
             groups[case.keys["server"], case.keys["port"], case.keys["protocol"]].append(case)

@@ -72,23 +72,16 @@ class Flows:
         tcp, udp = pl.col("proto") == "tcp", pl.col("proto") == "udp"
         known = pl.col("_observed") | (udp & pl.col("app.asserted").is_not_null()) | (tcp & pl.col("_oriented"))
         transient = among(pl.col("app.protocol"), _TRANSIENT).fill_null(False) & (pl.col("id.resp_p") >= 1024)
-        served = pick(
-            flows,
-            pl.col("_open") & (tcp | udp) & known & ~transient,
-            "ts",
-            "_resp_own",
-            ip="id.resp_h",
-            port="id.resp_p",
-            transport="proto",
-            protocol="app.protocol",
-            confidence="app.confidence",
-            scope="resp.scope",
-            client="id.orig_h",
-            name=pl.when(~among(pl.col("port.service"), _PROXIES).fill_null(False)).then("resp.name"),
-        )
-        own, others = served.filter("_resp_own"), served.filter(~pl.col("_resp_own"))
-        self.services.add(own)
-        self.clients.add(own)
-        self.names.add(own.filter(pl.col("name").is_not_null()))
-        self.other_services.add(others)
-        self.other_names.add(others.filter(pl.col("name").is_not_null()))
+        served = flows.with_columns((pl.col("_open") & (tcp | udp) & known & ~transient).alias("_served"))
+        service = {"ip": "id.resp_h", "port": "id.resp_p", "transport": "proto", "protocol": "app.protocol"}
+        service["confidence"] = "app.confidence"
+        own = pl.col("_served") & pl.col("_resp_own")
+        others = pl.col("_served") & ~pl.col("_resp_own")
+        found = pick(served, own, "ts", client="id.orig_h", **service)
+        self.services.add(found)
+        self.clients.add(found)
+        self.other_services.add(pick(served, others, "ts", scope="resp.scope", **service))
+        proxied = among(pl.col("port.service"), _PROXIES).fill_null(False)
+        for tally, there in ((self.names, own), (self.other_names, others)):
+            named = there & pl.col("resp.name").is_not_null() & ~proxied
+            tally.add(pick(served, named, "ts", ip="id.resp_h", name="resp.name"))
