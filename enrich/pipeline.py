@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import polars as pl
 
@@ -39,6 +41,8 @@ FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
 _WAITING = 1
 """So many batches may wait for the roll-ups, and for writing, beside the one at work."""
+_AT_ONCE = 100
+"""So many records of a roll-up are written at a time."""
 _TOLD = 5
 """So many rejects of a file are told as they happen; all are written."""
 _MANY_LOGS = 100
@@ -179,8 +183,7 @@ class Run:
                 self.report.applications = [dict(row) for row in results]
                 continue
             out = self.folder.open_own(f"{roll_up.name}.ndjson")
-            for row in results:
-                out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            write_records(results, out)
             out.commit()
 
     def _write_run(self, began: float, failed: str | None = None) -> None:
@@ -358,6 +361,13 @@ class _FileRun:
     def _problem(self, text: str) -> None:
         self.report.problems.append(text)
         self.run.progress.problem(text)
+
+
+def write_records(records: Iterable[Mapping[str, Any]], out: OutFile) -> None:
+    """Write records as lines of JSON, some at a time."""
+    encode, rest = json.JSONEncoder(ensure_ascii=False).encode, iter(records)
+    while lines := [encode(record) + "\n" for record in islice(rest, _AT_ONCE)]:
+        out.write("".join(lines).encode())
 
 
 def _everything(_: str) -> None:
