@@ -20,6 +20,12 @@ Groups = Mapping[str, list[Row]]
 _AT_ONCE = 2_000
 """So many hosts are put together at a time."""
 _UPDATERS = ("updater",)
+_APPLICATION = (
+    "protocol", "name", "category", pl.col("rows").alias("flows"), "bytes", "confidence", "first_seen", "last_seen"
+)  # fmt: skip
+_SITE = ("category", "product", pl.col("rows").alias("contacts"), "first_seen", "last_seen")
+_Name = tuple[str | None, str | None, str | None, str]
+_NAMED = ("product", "version", "vendor", "source")
 
 
 class Profiles:
@@ -86,103 +92,89 @@ class _About:
     def __init__(self, profiles: Profiles, first: int, last: int) -> None:
         self.systems, self._knowledge = profiles.systems, profiles.knowledge
 
-        def rows(name: str) -> Groups:
-            return _by_host(profiles.frame(name, first, last))
+        def frame(name: str) -> pl.DataFrame | None:
+            return profiles.frame(name, first, last)
 
-        self.hosts, self.others, self.services = rows("hosts"), rows("others"), rows("services")
-        self.applications, self.sites, self.names = rows("applications"), rows("sites"), rows("names")
-        self.software, self.agents = rows("software"), rows("agents")
-        self.told, self.syns = rows("told"), rows("syns")
-        counts, values = profiles.frame("clients", first, last), profiles.frame("client_ports", first, last)
-        keyed = [] if counts is None else counts.select("ip", "port", "transport", "distinct").iter_rows()
-        self.clients = {(ip, port, transport): distinct for ip, port, transport, distinct in keyed}
+        self.hosts, self.others = _by_host(_sorted(frame("hosts"))), _by_host(_whole(frame("others")))
+        clients = frame("clients")
+        self.services = _by_host(_ports(frame("services"), clients))
+        self.other_services = _by_host(_ports(frame("others"), clients))
+        self.applications = _by_host(_busiest(frame("applications"), *_APPLICATION))
+        self.sites = _by_host(_busiest(frame("sites"), *_SITE))
+        self.names = _by_host(_busiest(frame("names"), "name"))
+        self.software, self.agents = _by_host(_sorted(frame("software"))), _by_host(_sorted(frame("agents")))
+        self.told, self.syns = _by_host(_sorted(frame("told"))), _by_host(_sorted(frame("syns")))
+        values = frame("client_ports")
         self.ranges = {} if values is None else self.systems.port_ranges(values)
-        self.ports_seen, self.port_extremes = rows("ports_seen"), rows("port_extremes")
+        self.ports_seen, self.port_extremes = _by_host(frame("ports_seen")), _by_host(frame("port_extremes"))
 
     def own(self, ip: str) -> Row:
         """The full profile of one of the site's own hosts."""
         host = self.hosts[ip][-1]
         return {
-            **_seen(host, ip=ip),
+            "ip": ip,
+            "first_seen": host["first_seen"],
+            "last_seen": host["last_seen"],
             "scope": host["scope"],
             "own": True,
             "names": self._names(ip),
             "os": self.systems.verdict(self._clues(ip)),
-            "services": self._services(self.services.get(ip, [])),
-            "applications": [_application(row) for row in _busiest(self.applications.get(ip, []))],
+            "services": self._services(ip, self.services),
+            "applications": [_application(row) for row in self.applications.get(ip, [])],
             "software": self._software(ip),
-            "sites": [
-                _seen(row, category=row["category"], product=row["product"], contacts=row["rows"])
-                for row in _busiest(self.sites.get(ip, []))
-            ],
+            "sites": self.sites.get(ip, []),
             "ephemeral_ports": self._ephemeral(ip),
         }
 
     def other(self, ip: str) -> Row:
         """The few fields of a server outside."""
-        services = self.others[ip]
+        host = self.others[ip][0]
         return {
             "ip": ip,
-            "first_seen": min(row["first_seen"] for row in services),
-            "last_seen": max(row["last_seen"] for row in services),
-            "scope": services[0]["scope"],
+            "first_seen": host["first_seen"],
+            "last_seen": host["last_seen"],
+            "scope": host["scope"],
             "own": False,
             "names": self._names(ip),
             "os": self.systems.verdict(self._clues(ip)),
-            "services": self._services(services),
+            "services": self._services(ip, self.other_services),
         }
 
     def _names(self, ip: str) -> list[str]:
-        folded = (host_name(row["name"]) for row in _busiest(self.names.get(ip, [])))
+        folded = (host_name(row["name"]) for row in self.names.get(ip, []))
         return list(dict.fromkeys(name for name in folded if name is not None))
 
-    def _services(self, rows: list[Row]) -> list[Row]:
-        """One entry a port: its most likely protocol, and the software that its banner names."""
-        ports: dict[tuple[int, str], list[Row]] = defaultdict(list)
-        for row in rows:
-            ports[row["port"], row["transport"]].append(row)
-        out = []
-        for (port, transport), found in sorted(ports.items()):
-            ip = found[0]["ip"]
-            best = max(found, key=lambda row: (row["confidence"], row["protocol"] or ""))
-            software = [row for row in self.software.get(ip, []) if row["port"] == port and row["product"]]
-            latest = max(software, key=lambda row: (row["last_seen"], row["rows"]), default={})
-            out.append(
-                {
-                    "port": port,
-                    "transport": transport,
-                    "protocol": best["protocol"],
-                    "product": latest.get("product"),
-                    "version": latest.get("version"),
-                    "clients": self.clients.get((ip, port, transport)),
-                    "first_seen": min(row["first_seen"] for row in found),
-                    "last_seen": max(row["last_seen"] for row in found),
-                }
-            )
-        return [{name: value for name, value in row.items() if value is not None} for row in out]
+    def _services(self, ip: str, services: Groups) -> list[Row]:
+        """One entry a port, with the software that its banner names."""
+        software = [row for row in self.software.get(ip, []) if row["product"]]
+        entries = services.get(ip, [])
+        for row in entries if software else ():
+            here = [found for found in software if found["port"] == row["port"]]
+            latest = max(here, key=lambda found: (found["last_seen"], found["rows"]), default={})
+            row["product"], row["version"] = latest.get("product"), latest.get("version")
+        return [{name: value for name, value in row.items() if value is not None} for row in entries]
 
     def _software(self, ip: str) -> list[Row]:
         """The inventory: what banners, User-Agents and Zeek name, and security products that call home."""
-        found: dict[tuple[Any, ...], Row] = {}
-        rows = [*self.software.get(ip, [])]
-        rows += [
-            {**row, "product": row["family"], "vendor": None, "source": "user_agent"} for row in self.agents.get(ip, [])
-        ]
-        for row in self.sites.get(ip, []):
-            if row["category"] == "antivirus" and row["product"]:
-                rows.append({**row, "version": None, "vendor": None, "source": "site"})
-        elsewhere = [row for row in rows if row["source"] != "software"]
-        for row in rows:
-            if not row["product"] or (row["source"] == "software" and any(_same(row, other) for other in elsewhere)):
+        named = [_named(row, row["product"], row["vendor"], row["source"]) for row in self.software.get(ip, [])]
+        named += [_named(row, row["family"], None, "user_agent") for row in self.agents.get(ip, [])]
+        antivirus = [row for row in self.sites.get(ip, []) if row["category"] == "antivirus" and row["product"]]
+        for row in sorted(antivirus, key=lambda row: str(row["product"])):
+            named.append(_named(row, row["product"], None, "site"))
+        elsewhere = [(product, version) for (product, version, _, source), _, _ in named if source != "software"]
+        found: dict[_Name, tuple[float, float]] = {}
+        for key, first, last in named:
+            product, version, _, source = key
+            if not product or (source == "software" and any(_same(product, version, *other) for other in elsewhere)):
                 continue
-            key = (row["product"], row["version"], row["vendor"], row["source"])
-            known = found.setdefault(
-                key, _seen(row, **dict(zip(("product", "version", "vendor", "source"), key, strict=True)))
-            )
-            known["first_seen"] = min(known["first_seen"], row["first_seen"])
-            known["last_seen"] = max(known["last_seen"], row["last_seen"])
-        kept = sorted(found.values(), key=lambda row: (row["product"].lower(), row["version"] or "", row["source"]))
-        return [{name: value for name, value in row.items() if value is not None} for row in kept]
+            known = found.get(key)
+            found[key] = (min(known[0], first), max(known[1], last)) if known else (first, last)
+        out = []
+        for key in sorted(found, key=lambda key: (str(key[0]).lower(), key[1] or "", key[3])):
+            row = {name: value for name, value in zip(_NAMED, key, strict=True) if value is not None}
+            row["first_seen"], row["last_seen"] = found[key]
+            out.append(row)
+        return out
 
     def _ephemeral(self, ip: str) -> Row | None:
         if ip not in self.port_extremes:
@@ -240,42 +232,63 @@ def _port_clue(found: PortRange) -> Clue:
 
 
 def _application(row: Row) -> Row:
-    return {
-        "protocol": row["protocol"],
-        "name": row["name"],
-        "category": row["category"],
-        "flows": row["rows"],
-        "bytes": row["bytes"],
-        "confidence": round(row["confidence"] / row["rows"], 3),
-        "first_seen": row["first_seen"],
-        "last_seen": row["last_seen"],
-    }
+    row["confidence"] = round(row["confidence"] / row["flows"], 3)
+    return row
 
 
-def _seen(row: Row, **fields: Any) -> Row:
-    return {**fields, "first_seen": row["first_seen"], "last_seen": row["last_seen"]}
+def _named(row: Row, product: str | None, vendor: str | None, source: str) -> tuple[_Name, float, float]:
+    return (product, row.get("version"), vendor, source), row["first_seen"], row["last_seen"]
 
 
-def _same(logged: Row, other: Row) -> bool:
+def _same(product: str, version: str | None, other: str | None, others: str | None) -> bool:
     """Whether what Zeek's software.log names is known from elsewhere; Zeek keeps the first numbers of a version."""
-    if logged["product"].lower() != (other["product"] or "").lower():
+    if product.lower() != (other or "").lower():
         return False
-    return logged["version"] is None or f"{other['version']}.".startswith(f"{logged['version']}.")
+    return version is None or f"{others}.".startswith(f"{version}.")
 
 
-def _busiest(rows: list[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (-row["rows"], row["first_seen"]))
-
-
-def _rows(frame: pl.DataFrame | None) -> list[Row]:
+def _sorted(frame: pl.DataFrame | None) -> pl.DataFrame | None:
     """The rows in an order of their own: that of groups depends on the number of threads."""
-    return [] if frame is None else frame.sort(frame.columns).rows(named=True)
+    return None if frame is None else frame.sort(frame.columns)
+
+
+def _busiest(frame: pl.DataFrame | None, *columns: str | pl.Expr) -> pl.DataFrame | None:
+    """Some columns of the rows, those that count most first."""
+    if frame is None:
+        return None
+    others = [name for name in frame.columns if name not in ("rows", "first_seen")]
+    descending = [True, *(False for _ in others), False]
+    return frame.sort("rows", "first_seen", *others, descending=descending).select("ip", *columns)
+
+
+def _whole(frame: pl.DataFrame | None) -> pl.DataFrame | None:
+    """A host's services as one."""
+    if frame is None:
+        return None
+    seen = pl.col("first_seen").min(), pl.col("last_seen").max()
+    return frame.sort(frame.columns).group_by("ip").agg(*seen, pl.col("scope").first())
+
+
+def _ports(frame: pl.DataFrame | None, clients: pl.DataFrame | None) -> pl.DataFrame | None:
+    """One row a port: its most likely protocol."""
+    if frame is None:
+        return None
+    port = ["ip", "port", "transport"]
+    ordered = frame.sort("confidence", pl.col("protocol").fill_null(""), descending=True)
+    seen = pl.col("first_seen").min(), pl.col("last_seen").max()
+    ports = ordered.group_by(port).agg(pl.col("protocol").first(), *seen)
+    missing = pl.lit(None, pl.UInt64).alias("distinct")
+    ports = ports.with_columns(missing) if clients is None else ports.join(clients, on=port, how="left")
+    unnamed = (pl.lit(None, pl.String).alias(name) for name in ("product", "version"))
+    columns = ("port", "transport", "protocol", *unnamed, pl.col("distinct").alias("clients"))
+    return ports.sort(port).select("ip", *columns, "first_seen", "last_seen")
 
 
 def _by_host(frame: pl.DataFrame | None) -> Groups:
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in _rows(frame):
-        groups[row["ip"]].append(row)
+    if frame is not None:
+        for ip, row in zip(frame["ip"], frame.drop("ip").rows(named=True), strict=True):
+            groups[ip].append(row)
     return groups
 
 
