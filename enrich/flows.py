@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
+from weakref import ref
 
 import polars as pl
 
@@ -59,7 +60,7 @@ class Border:
             return any(address in network for network in networks)
 
         self._inside = inside if networks else None
-        self._last: tuple[pl.DataFrame, pl.DataFrame] | None = None
+        self._last: tuple[ref[pl.DataFrame], pl.DataFrame] | None = None
 
     def own(self, frame: pl.DataFrame, side: str) -> pl.Expr:
         """Whether the address of a side (``orig`` or ``resp``) is the site's own; of a typed frame."""
@@ -86,9 +87,13 @@ class Border:
         """
         if not {*frame.columns} >= _NEEDED:
             return None
-        if self._last is None or self._last[0] is not frame:  # each roll-up asks for the same batch
-            self._last = frame, self._flows(frame)
+        if self._last is None or self._last[0]() is not frame:  # each roll-up asks for the same batch
+            self._last = ref(frame, self._forget), self._flows(frame)
         return self._last[1]
+
+    def _forget(self, gone: object) -> None:
+        if self._last is not None and self._last[0] is gone:
+            self._last = None
 
     def _flows(self, frame: pl.DataFrame) -> pl.DataFrame:
         typed = _typed(frame, CONN)

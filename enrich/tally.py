@@ -15,7 +15,8 @@ import polars as pl
 from enrich.texts import standing_alone
 
 _LOOSE, _SOON = 100_000, 50
-"""Rows of unmerged parts that are allowed beside those already merged; one in 50 of them where merging makes wiser."""
+"""Rows of unmerged parts that are allowed, beside half as many as are merged; one in 50 of them where merging tells
+which rows need no look any more."""
 _VALUES, _LEAST = 1_000_000, 16
 """So many values are sampled of all groups; no fewer of one."""
 _SPAN = 2**32 - 1
@@ -42,7 +43,7 @@ class _Parts:
     def add(self, part: pl.DataFrame) -> None:
         self._parts.append(_alone(part))
         self._loose += part.height
-        if self._loose > self._merged + _LOOSE // self._share:
+        if self._loose > self._merged // 2 + _LOOSE // self._share:
             self.frame()
 
     def frame(self) -> pl.DataFrame | None:
@@ -347,7 +348,10 @@ def _with(rows: pl.DataFrame, frame: pl.DataFrame, columns: Sequence[str]) -> pl
 def _alone(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with texts of its own, where they do not lie in the columns themselves."""
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    apart = [name for name in texts if (frame[name].str.len_bytes().max() or 0) > _INLINE]
+    if not texts or not frame.height:
+        return frame
+    longest = frame.select(pl.col(texts).str.len_bytes().max().fill_null(0)).row(0)
+    apart = [name for name, length in zip(texts, longest, strict=True) if length > _INLINE]
     return frame.with_columns(standing_alone(frame.select(apart))) if apart else frame
 
 

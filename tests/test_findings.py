@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from scenario import DAY, START, Site
 
+from enrich import applications
+from enrich.findings.ports import ObsoleteProtocol
+from enrich.flows import Border
 from enrich.tables import Tables
 
 CLIENT, SERVER, OUTSIDE = "10.0.0.5", "10.0.0.80", "198.51.100.9"
@@ -147,6 +152,20 @@ class TestObsoleteProtocol:
         assert set(found) == {SERVER, "10.0.0.81", "10.0.0.82"}
         assert found["10.0.0.82"]["uids"] == [shares]
         assert found["10.0.0.82"]["flows"] == 1
+
+    def test_several_versions_of_one_log(self) -> None:
+        tables = Tables()
+        table = deepcopy(tables.toml("findings.toml"))
+        one, other = {"begins": ["SSH-1."], "reason": "one"}, {"begins": ["SSH-2.0-Old"], "reason": "other"}
+        common = {"log": "ssh", "column": "server", "protocol": "ssh"}
+        table["obsolete_protocol"]["version"] = [{**common, **one}, {**common, **other}]
+        detector = ObsoleteProtocol(table, applications.load(tables))
+        batch = pl.DataFrame({"uid": ["C1", "C2"], "server": ["SSH-1.5-Cisco", "SSH-2.0-Old"], "ts": [1.0, 2.0]})
+        sides = {"id.orig_h": CLIENT, "id.resp_h": SERVER, "id.resp_p": 22}
+        records = Border({}).records(batch.with_columns(pl.lit(value).alias(name) for name, value in sides.items()))
+        assert records is not None
+        detector.add("ssh", records)
+        assert [finding.uids for finding in detector.findings()] == [["C1"], ["C2"]]
 
     def test_versions_of_today(self, site: Site, findings: Findings) -> None:
         for at, banner in enumerate(("SSH-2.0-OpenSSH_9.2p1", "SSH-1.99-Cisco-1.25")):

@@ -19,6 +19,7 @@ from enrich.cli import main
 from enrich.errors import ConfigError
 from enrich.flows import Border
 from enrich.hosts import Hosts
+from enrich.hosts import profiles as profiles_module
 from enrich.systems import load
 from enrich.tables import Tables
 
@@ -313,3 +314,35 @@ class TestShown:
             text = self.show(arguments[0], str(tmp_path), *arguments[1:])
             assert not set(text) & {"\x1b", "\x07", "\u202e"}
             assert "--json" in arguments or "[bold]x[/bold]" in text.replace("\n", "").replace(" ", "")
+
+
+def test_profiles_are_the_same_however_many_at_a_time(
+    site: Site, profiles: Profiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at in range(40):
+        site.web(f"10.0.0.{at % 9}", "update.eset.com", at * 100, f"93.184.216.{at % 5}", CHROME)
+        uid = site.flow(f"10.0.1.{at % 20}", SERVER, 22, at, "ssh")
+        site.log("ssh", uid, server="SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3", client="SSH-2.0-PuTTY_Release_0.78")
+    every = profiles()
+    monkeypatch.setattr(profiles_module, "_AT_ONCE", 1)
+    one = profiles()
+    assert list(one.items()) == list(every.items())
+    own, others = [ip for ip, row in every.items() if row["own"]], [ip for ip, row in every.items() if not row["own"]]
+    assert [*every] == own + others
+    assert own == sorted(own, key=lambda ip: [int(part) for part in ip.split(".")])
+
+
+def test_hosts_are_in_the_order_of_their_addresses() -> None:
+    ordered = ["9.0.0.1", "10.0.0.2", "10.0.0.10", "::1", "fe80::1%eth0", "fe80::2", "10.0.0.300", "\x00", "a name"]
+    shuffled = ordered[::2] + ordered[1::2]
+    assert sorted(shuffled, key=profiles_module._order)[:6] == ordered[:6]
+    assert {*sorted(shuffled, key=profiles_module._order)[6:]} == {*ordered[6:]}
+
+
+def test_the_border_forgets_a_batch_that_is_gone() -> None:
+    border = Border({})
+    batch = pl.DataFrame({"ts": [1.0], "id.orig_h": ["10.0.0.1"], "id.resp_h": ["10.0.0.2"], "id.resp_p": [80]})
+    flows = border.flows(batch)
+    assert border.flows(batch) is flows
+    del batch
+    assert border._last is None

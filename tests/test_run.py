@@ -19,9 +19,10 @@ from conftest import ROOT, Outcome, Run
 from enrich import pipeline
 from enrich.cli import main
 from enrich.columns import TYPES
-from enrich.pipeline import Options
+from enrich.pipeline import Options, write_records
 from enrich.progress import Progress
 from enrich.registry import enrichers
+from enrich.sinks.files import OutFile
 
 ZEEK, JSON, EVE = ROOT / "examples/zeek", ROOT / "examples/zeek-json", ROOT / "examples/suricata/eve.json"
 
@@ -442,3 +443,14 @@ def test_the_first_rejects_are_told_and_all_are_listed(run: Run, tmp_path: Path,
     assert told.count("row has 1 fields") == min(times, 5)
     assert ("more rejected records" in told) == (times > 5)
     assert len(outcome.rejects) == times
+
+
+def test_records_are_written_in_their_order_however_many(tmp_path: Path) -> None:
+    records = [{"at": at, "text": "Zürich\n"} for at in range(250)]
+    out = OutFile(tmp_path / "records.ndjson")
+    write_records(iter(records), out)
+    out.commit()
+    lines = (tmp_path / "records.ndjson").read_bytes().split(b"\n")
+    assert lines.pop() == b""
+    assert [json.loads(line) for line in lines] == records
+    assert "Zürich".encode() in lines[0]

@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 
 from enrich import tally
-from enrich.tally import Distinct, Extremes, Sample, Spans, Tally
+from enrich.tally import Distinct, Extremes, Sample, Spans, Tally, Waiting
 
 
-@pytest.fixture(autouse=True)
-def _merge_often(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[1, 200, 4096])
+def _merge_often(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setattr(tally, "_LOOSE", 50)
+    monkeypatch.setattr(tally, "ENOUGH", request.param)
 
 
 def batches(rows: int = 2000) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -61,6 +62,30 @@ def test_tally_keeps_the_busiest_within_its_bounds() -> None:
     assert counted.cut > 0
 
 
+def test_tally_keeps_the_same_of_equals() -> None:
+    rows = [("a", f"p{at:02}") for at in range(30)] + [("b", None), ("b", "x"), ("c", "y")] + [("a", "p07")] * 3
+    for order in (rows, rows[::-1]):
+        counted = Tally(("host", "port"), each=3)
+        counted.add(pl.DataFrame(order, schema=["host", "port"], orient="row").with_columns(ts=1.0))
+        got = counted.frame()
+        assert got is not None
+        kept = {*got.select("host", "port").rows()}
+        assert kept == {("a", "p07"), ("a", "p00"), ("a", "p01"), ("b", None), ("b", "x"), ("c", "y")}
+        few = Tally(("host", "port"), most=4)
+        few.add(pl.DataFrame(order, schema=["host", "port"], orient="row").with_columns(ts=1.0))
+        left = few.frame()
+        assert left is not None and few.cut == 29
+        assert {*left.select("host", "port").rows()} == {("a", "p07"), ("a", "p00"), ("a", "p01"), ("a", "p02")}
+
+
+def test_sample_takes_earlier_rows_that_come_late() -> None:
+    kept = Sample(("host",), ("uid",), size=3)
+    for ts in range(500, 0, -1):
+        kept.add(pl.DataFrame({"ts": [float(ts)], "host": ["a"], "uid": [f"C{ts}"]}))
+    got = kept.frame()
+    assert got is not None and got["uid"].to_list() == ["C1", "C2", "C3"]
+
+
 def test_sample_keeps_the_first_of_each_group_once() -> None:
     frame, parts = batches()
     kept = Sample(("host",), ("uid",), size=5)
@@ -93,6 +118,20 @@ def test_distinct_is_exact_while_small() -> None:
     got = counted.counts()
     assert got is not None
     assert dict(got.iter_rows()) == {"a": 60, "b": 1}
+
+
+def test_distinct_needs_no_values_to_count() -> None:
+    frame, parts = batches()
+    counted, with_values = Distinct(("host",), "uid", size=32, values=False), Distinct(("host",), "uid", size=32)
+    for part in parts:
+        counted.add(part)
+        with_values.add(part)
+    counts, same = counted.counts(), with_values.counts()
+    assert counts is not None and same is not None
+    assert counts.sort("host").rows() == same.sort("host").rows()
+    values = with_values.values()
+    assert values is not None
+    assert {*values.rows()} <= {*frame.select("host", "uid").rows()}
 
 
 @pytest.mark.parametrize("clients", [1000, 50_000])
@@ -131,3 +170,18 @@ def test_extremes_are_those_of_all_batches_and_of_few_groups() -> None:
     assert got.sort("host").to_dicts() == want.sort("host").to_dicts()
     assert some.height == 2
     assert set(some.rows()) <= set(want.rows())
+
+
+def test_frames_wait_for_more_rows_and_for_their_own_kind() -> None:
+    seen: list[pl.DataFrame] = []
+    waiting = Waiting(seen.append, 10)
+    for at in range(4):
+        waiting.add(pl.DataFrame({"at": [at] * 3, "text": [f"a text of some length {at}"] * 3}))
+    assert [frame["at"].to_list() for frame in seen] == [[0] * 3 + [1] * 3 + [2] * 3 + [3] * 3]
+    waiting.add(pl.DataFrame({"at": [4]}))
+    waiting.add(pl.DataFrame({"at": pl.Series([], dtype=pl.Int64)}))
+    waiting.add(pl.DataFrame({"at": ["5"]}))
+    assert [frame.rows() for frame in seen[1:]] == [[(4,)]]
+    waiting.look()
+    waiting.look()
+    assert [frame.rows() for frame in seen[2:]] == [[("5",)]]

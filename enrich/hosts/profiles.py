@@ -17,13 +17,13 @@ from enrich.systems import Clue, PortRange, Systems
 
 Row = dict[str, Any]
 Groups = Mapping[str, list[Row]]
-_AT_ONCE = 2_000
+_AT_ONCE = 1_000
 """So many hosts are put together at a time."""
 _UPDATERS = ("updater",)
-_APPLICATION = (
+_APPLICATION: tuple[str | pl.Expr, ...] = (
     "protocol", "name", "category", pl.col("rows").alias("flows"), "bytes", "confidence", "first_seen", "last_seen"
 )  # fmt: skip
-_SITE = ("category", "product", pl.col("rows").alias("contacts"), "first_seen", "last_seen")
+_SITE: tuple[str | pl.Expr, ...] = ("category", "product", pl.col("rows").alias("contacts"), "first_seen", "last_seen")
 _Name = tuple[str | None, str | None, str | None, str]
 _NAMED = ("product", "version", "vendor", "source")
 
@@ -280,8 +280,8 @@ def _ports(frame: pl.DataFrame | None, clients: pl.DataFrame | None) -> pl.DataF
     missing = pl.lit(None, pl.UInt64).alias("distinct")
     ports = ports.with_columns(missing) if clients is None else ports.join(clients, on=port, how="left")
     unnamed = (pl.lit(None, pl.String).alias(name) for name in ("product", "version"))
-    columns = ("port", "transport", "protocol", *unnamed, pl.col("distinct").alias("clients"))
-    return ports.sort(port).select("ip", *columns, "first_seen", "last_seen")
+    counted = pl.col("distinct").alias("clients")
+    return ports.sort(port).select(*port, "protocol", *unnamed, counted, "first_seen", "last_seen")
 
 
 def _by_host(frame: pl.DataFrame | None) -> Groups:

@@ -1,0 +1,46 @@
+"""What the engine shows to the roll-ups, and when."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from enrich import engine
+from enrich.engine import Engine
+from enrich.tables import Tables
+
+
+def flow(uid: str, **more: object) -> pl.DataFrame:
+    columns = {"ts": 1.0, "uid": uid, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "id.resp_p": 80, **more}
+    return pl.DataFrame({name: [value] for name, value in columns.items()})
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, list[tuple[str, list[str]]]]:
+    """An engine, and what its roll-ups were shown: the log and the uids."""
+    seen: list[tuple[str, list[str]]] = []
+
+    def show(_: Engine, log: str, frame: pl.DataFrame) -> None:
+        seen.append((log, frame["uid"].to_list()))
+
+    monkeypatch.setattr(engine, "_ENOUGH", 3)
+    monkeypatch.setattr(Engine, "_show", show)
+    return Engine(Tables()), seen
+
+
+def test_few_rows_wait_for_more_of_their_log(shown: tuple[Engine, list[tuple[str, list[str]]]]) -> None:
+    machine, seen = shown
+    for at in range(4):
+        machine.roll_up("conn", flow(f"C{at}"))
+        machine.roll_up("ssl", flow(f"S{at}", version="TLSv12"))
+        machine.roll_up("unheard_of", flow(f"U{at}"))
+    assert seen == [("conn", ["C0", "C1", "C2"]), ("ssl", ["S0", "S1", "S2"])]
+    assert [roll_up.name for roll_up, _ in machine.results()] == ["traffic", "hosts", "findings"]
+    assert seen[2:] == [("conn", ["C3"]), ("ssl", ["S3"])]
+
+
+def test_other_columns_do_not_wait_together(shown: tuple[Engine, list[tuple[str, list[str]]]]) -> None:
+    machine, seen = shown
+    machine.roll_up("conn", flow("C1"))
+    machine.roll_up("conn", flow("C2", service="ssl"))
+    assert seen == [("conn", ["C1"])]
