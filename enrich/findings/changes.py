@@ -13,12 +13,30 @@ import polars as pl
 from enrich.applications import Catalogue
 from enrich.columns import BANNER_LOGS
 from enrich.findings.case import Cases, Finding
-from enrich.flows import among, pick
+from enrich.flows import Pick, among, pick
 from enrich.systems import Systems, compatible
 from enrich.tally import Sample, Spans, Tally
 
 _SERVER_LOGS = tuple((log, prefix) for log, prefix in BANNER_LOGS if prefix.endswith("_server."))
 _BANNER = ("product", "version", "os", "os_version")
+
+
+def _seen() -> tuple[Pick, Pick, Pick]:
+    """Own hosts as clients and as servers, and their services."""
+    dated, answered = pl.col("ts").is_not_null(), pl.col("_resp_own") & pl.col("_open")
+    named = pl.col("_observed") | pl.col("app.asserted").is_not_null()
+    # A port above those for services that nothing names is an endpoint of the moment, such as FTP's data.
+    service = (named | (pl.col("_tcp") & (pl.col("id.resp_p") < 32768))) & pl.col("_oriented")
+    data = among(pl.col("app.protocol"), ("ftp_data", "bittorrent", "tftp")).fill_null(False)
+    served = {"host": "id.resp_h", "port": "id.resp_p", "transport": "proto", "protocol": "app.protocol"}
+    return (
+        Pick(pl.col("_orig_own") & dated, "ts", host="id.orig_h"),
+        Pick(answered & dated, "ts", host="id.resp_h"),
+        Pick(answered & (pl.col("_tcp") | pl.col("_udp")) & service & ~data, "ts", "uid", peer="id.orig_h", **served),
+    )
+
+
+_SEEN = _seen()
 
 
 class NewService:
@@ -34,27 +52,10 @@ class NewService:
         """Look at one conn batch."""
         if log != "conn":
             return
-        answered = pl.col("_open")
-        for side, there in (("orig", pl.col("_orig_own")), ("resp", pl.col("_resp_own") & answered)):
-            self.active.add(pick(frame, there & pl.col("ts").is_not_null(), "ts", host=f"id.{side}_h"))
-        named = pl.col("_observed") | pl.col("app.asserted").is_not_null()
-        # A port above those for services that nothing names is an endpoint of the moment, such as FTP's data.
-        service = (named | ((pl.col("proto") == "tcp") & (pl.col("id.resp_p") < 32768))) & (pl.col("_oriented"))
-        data = among(pl.col("app.protocol"), ("ftp_data", "bittorrent", "tftp")).fill_null(False)
-        own = pl.col("_resp_own") & answered & among(pl.col("proto"), ("tcp", "udp"))
-        self.services.add(
-            pick(
-                frame,
-                own & service & ~data,
-                "ts",
-                "uid",
-                host="id.resp_h",
-                port="id.resp_p",
-                transport="proto",
-                protocol="app.protocol",
-                peer="id.orig_h",
-            )
-        )
+        client, server, services = pick(frame, *_SEEN)
+        self.active.add(client)
+        self.active.add(server)
+        self.services.add(services)
 
     def findings(self) -> Iterator[Finding]:
         """One a host and port."""
@@ -113,16 +114,10 @@ class BannerChanged:
         """Look at one batch of a log with banners."""
         for name, prefix in self._logs():
             if name == log and f"{prefix}product" in frame.columns:
-                told = pick(
-                    frame,
-                    pl.col("_resp_own") & pl.col(f"{prefix}product").is_not_null(),
-                    "ts",
-                    "uid",
-                    pl.lit(prefix.rstrip(".")).alias("service"),
-                    host="id.resp_h",
-                    port="id.resp_p",
-                    **{field: f"{prefix}{field}" for field in _BANNER},
-                )
+                named = pl.col("_resp_own") & pl.col(f"{prefix}product").is_not_null()
+                banner = {field: f"{prefix}{field}" for field in _BANNER}
+                told = Pick(named, "ts", "uid", host="id.resp_h", port="id.resp_p", **banner)(frame)
+                told = told.with_columns(pl.lit(prefix.rstrip(".")).alias("service"))
                 self.banners.add(told)
                 self.flows.add(told)
 
@@ -173,7 +168,7 @@ class UserAgentConflict:
         if log != "http" or not {"ua.os", "ua.kind", "ua.family"} <= {*frame.columns}:
             return
         named = pl.col("_orig_own") & pl.col("ua.os").is_not_null() & pl.col("ua.kind").is_in(self.table["kinds"])
-        told = pick(frame, named, "ts", "uid", host="id.orig_h", os="ua.os", agent="ua.family")
+        told = Pick(named, "ts", "uid", host="id.orig_h", os="ua.os", agent="ua.family")(frame)
         self.agents.add(told)
         self.flows.add(told)
 

@@ -12,15 +12,62 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from enrich.findings.case import Finding
-from enrich.flows import among, pick
+from enrich.flows import Pick, pick
 from enrich.tally import Distinct, Sample, Spans, Tally
 
 _HOUR = 3600
-_MOVED = ("ts", "uid", "id.orig_h", "id.resp_h", "bytes", "_orig_own", "_resp_own")
 # A name as logs carry it, without a port.
 _NAME = pl.col("resp.name").str.extract(r"^([^:]+)")
 _CONTACTS = 24
 """So many contacts of a host with a product are remembered, the latest."""
+
+
+def _calls() -> tuple[Pick, Pick]:
+    """Contacts of own hosts with the vendors of antivirus, and whatever else they did."""
+    dated = pl.col("_orig_own") & pl.col("ts").is_not_null()
+    calls = (pl.col("site.category") == "antivirus").fill_null(False)
+    contact: dict[str, str | pl.Expr] = {
+        "host": "id.orig_h",
+        "server": "id.resp_h",
+        "product": pl.coalesce("site.product", _NAME),
+        "name": _NAME,
+    }
+    return (
+        Pick(dated & calls & pl.col("_open"), "ts", "uid", **contact),
+        Pick(dated & ~calls, "ts", host="id.orig_h"),
+    )
+
+
+def _torrents() -> tuple[Pick, Pick]:
+    """Contacts with torrent indexes and trackers, and flows such as those of BitTorrent."""
+    category = pl.col("site.category")
+    tracker = (category == "torrent_tracker") | (pl.col("app.asserted") == "bittorrent_tracker")
+    index = category == "torrent_index"
+    kinds = pl.when(index).then(pl.lit("index")).when(tracker).then(pl.lit("tracker"))
+    contact: dict[str, str | pl.Expr] = {
+        "host": "id.orig_h",
+        "category": kinds,
+        "name": pl.coalesce(_NAME, "id.resp_h"),
+    }
+    bittorrent = pl.col("app.protocol") == "bittorrent"
+    odd = (
+        pl.col("_open")
+        & (bittorrent.fill_null(False) | (~pl.col("_observed") & pl.col("port.group").is_null()))
+        & (pl.col("_tcp") | pl.col("_udp"))
+        & (pl.col("id.resp_p") >= 1024)
+        & (pl.col("id.orig_p") >= 1024)
+    )
+    seen = bittorrent & pl.col("_observed") & pl.col("_open")
+    hour = (pl.col("ts") // _HOUR).cast(pl.Int64)
+    flow = ("ts", "uid", "id.orig_h", "id.resp_h", "bytes", "_orig_own", "_resp_own")
+    return (
+        Pick(pl.col("_orig_own") & (tracker | index), "ts", "uid", **contact),
+        Pick((odd | seen).fill_null(False), *flow, hour=hour, odd=odd, seen=seen),
+    )
+
+
+_CONTACT, _ACTIVE = _calls()
+_SITE, _MOVING = _torrents()
 
 
 class _Call(NamedTuple):
@@ -47,22 +94,9 @@ class AntivirusSilent:
         """Look at one conn batch."""
         if log != "conn":
             return
-        dated = pl.col("_orig_own") & pl.col("ts").is_not_null()
-        calls = (pl.col("site.category") == "antivirus").fill_null(False)
-        product = pl.coalesce("site.product", _NAME)
-        self.contacts.add(
-            pick(
-                frame,
-                dated & calls & pl.col("_open"),
-                "ts",
-                "uid",
-                host="id.orig_h",
-                product=product,
-                name=_NAME,
-                server="id.resp_h",
-            )
-        )
-        self.active.add(pick(frame, dated & ~calls, "ts", host="id.orig_h"))
+        contacts, active = pick(frame, _CONTACT, _ACTIVE)
+        self.contacts.add(contacts)
+        self.active.add(active)
 
     def findings(self) -> Iterator[Finding]:
         """One a host and product."""
@@ -147,25 +181,9 @@ class TorrentUser:
         """Look at one conn batch."""
         if log != "conn":
             return
-        category = pl.col("site.category")
-        tracker = (category == "torrent_tracker") | (pl.col("app.asserted") == "bittorrent_tracker")
-        kinds = pl.when(category == "torrent_index").then(pl.lit("index")).when(tracker).then(pl.lit("tracker"))
-        name = pl.coalesce(_NAME, "id.resp_h")
-        called = pl.col("_orig_own") & (tracker | (category == "torrent_index"))
-        sites = pick(frame, called, "ts", "uid", host="id.orig_h", category=kinds, name=name)
+        sites, moving = pick(frame, _SITE, _MOVING)
         self.contacts.add(sites)
         self.contact_flows.add(sites)
-        bittorrent = pl.col("app.protocol") == "bittorrent"
-        odd = (
-            pl.col("_open")
-            & (bittorrent.fill_null(False) | (~pl.col("_observed") & pl.col("port.group").is_null()))
-            & among(pl.col("proto"), ("tcp", "udp"))
-            & (pl.col("id.resp_p") >= 1024)
-            & (pl.col("id.orig_p") >= 1024)
-        )
-        seen = bittorrent & pl.col("_observed") & pl.col("_open")
-        hour = (pl.col("ts") // _HOUR).cast(pl.Int64).alias("hour")
-        moving = pick(frame, (odd | seen).fill_null(False), *_MOVED, hour, odd=odd, seen=seen)
         for own, other in (("orig", "resp"), ("resp", "orig")):
             there = moving.filter(pl.col(f"_{own}_own")).rename({f"id.{own}_h": "host", f"id.{other}_h": "peer"})
             bulk, observed = there.filter("odd"), there.filter("seen")

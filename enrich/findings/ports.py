@@ -10,7 +10,7 @@ import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.findings.case import Case, Cases, Finding, merged
-from enrich.flows import pick
+from enrich.flows import Pick
 from enrich.ports import REGISTRY, expand
 from enrich.tally import ENOUGH, Waiting
 from enrich.texts import standing_alone
@@ -22,6 +22,14 @@ _SUSPECT = (
     "_seen", "_server",
 )  # fmt: skip
 _TFTP = 69
+
+
+_CROSSING = pl.col("_udp") & (pl.col("_orig_own") != pl.col("_resp_own"))
+_LEAVING = Pick(_CROSSING & pl.col("_orig_own"), *_FLOW)
+_REQUESTS = Pick(
+    _CROSSING & (pl.col("app.protocol") == "tftp") & (pl.col("app.asserted") == "tftp"),
+    *_FLOW, "id.orig_p", "_orig_own", "_resp_own", "_open",
+)  # fmt: skip
 
 
 class PortContradiction:
@@ -44,30 +52,34 @@ class PortContradiction:
         t, protocol, asserted = self.table, pl.col("app.protocol"), pl.col("app.asserted")
         well_known = (pl.col("id.resp_p") < 1024) | pl.col("port.group").is_not_null()
         differs = (asserted != protocol).fill_null(True)
-        self._contradicts = (pl.col("app.contradiction") & differs & well_known).fill_null(False)
+        contradicts = (pl.col("app.contradiction") & differs & well_known).fill_null(False)
         may_hide = protocol.is_in(t["own_port_only"])
         may_be_moved = protocol.is_in(t["customary_ports_only"]) & differs & pl.col("_resp_own")
         may_be_moved = may_be_moved & (pl.col("id.resp_p") < _DYNAMIC)
         spoken = pl.col("_observed") & pl.col("_oriented") & pl.col("_open")
-        self._suspect = spoken & (self._contradicts | may_hide | may_be_moved)
+        self._suspect = Pick(spoken & (contradicts | may_hide | may_be_moved), *_SUSPECT)
         parsed = _among(protocol, pl.col("_seen"))
         least = pl.when(parsed).then(t["parsed_confidence"]).otherwise(t["confidence"])
         # Where the server does speak what its port asserts, the client is odd, not the server.
         odd_client = _among(asserted, pl.col("_server"))
         possible = (protocol != "tls") | asserted.is_in(t["never_in_tls"])
         hidden = may_hide & pl.col("_given").is_null()
-        self._found = (
+        found = (
             ~protocol.is_in(t["anywhere"])
             & (pl.col("app.confidence") >= least)
             & ~_alike(alike)
-            & ((self._contradicts & ~odd_client & possible.fill_null(True)) | hidden | (may_be_moved & ~odd_client))
+            & ((contradicts & ~odd_client & possible.fill_null(True)) | hidden | (may_be_moved & ~odd_client))
         )
+        server = {"host": "id.resp_h", "port": "id.resp_p", "transport": "proto", "protocol": "app.protocol"}
+        server |= {"confidence": "app.confidence", "peer": "id.orig_h"}
+        asserted = pl.when(contradicts).then("app.asserted")
+        self._contradiction = Pick(found, "ts", "uid", asserted=asserted, **server)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""
         if log != "conn":
             return
-        self._suspects.add(pick(frame, self._suspect, *_SUSPECT))
+        self._suspects.add(self._suspect(frame))
 
     def _judge(self, suspects: pl.DataFrame) -> None:
         given = suspects.join(
@@ -76,21 +88,7 @@ class PortContradiction:
             right_on=["port", "transport", "protocol"],
             how="left",
         )
-        self.cases.add(
-            pick(
-                given,
-                self._found,
-                "ts",
-                "uid",
-                host="id.resp_h",
-                port="id.resp_p",
-                transport="proto",
-                protocol="app.protocol",
-                asserted=pl.when(self._contradicts).then("app.asserted"),
-                confidence="app.confidence",
-                peer="id.orig_h",
-            )
-        )
+        self.cases.add(self._contradiction(given))
 
     def findings(self) -> Iterator[Finding]:
         """One a server's port and protocol."""
@@ -147,12 +145,13 @@ class ObsoleteProtocol:
             raise ValueError(f"obsolete_protocol.version: {unread[0]['log']}.{unread[0]['column']} is not read")
         spoken = pl.col("_open") & pl.col("_oriented") & pl.col("app.protocol").is_in(list(self.reasons))
         packets = pl.min_horizontal("orig_pkts", "resp_pkts")
-        self._obsolete = (
+        obsolete = (
             spoken
             & (pl.col("app.confidence") >= self.table["confidence"])
             & (pl.col("orig_pkts") + pl.col("resp_pkts") >= self.table["packets"])
             & (packets > 1)
         )
+        self._obsolete = Pick(obsolete, *_FLOW, "app.protocol", "app.asserted")
         self._alike = _alike(table["alike"]["pairs"])
         self._suspects = Waiting(self._judge, ENOUGH)
         self.cases = Cases(("client", "server", "port", "protocol", "reason"), self.limits)
@@ -160,12 +159,12 @@ class ObsoleteProtocol:
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one batch."""
         if log == "conn":
-            self._suspects.add(pick(frame, self._obsolete, *_FLOW, "app.protocol", "app.asserted"))
+            self._suspects.add(self._obsolete(frame))
         for version in self.versions:
             if version["log"] == log and version["column"] in frame.columns:
                 value = pl.col(version["column"]).cast(pl.String)
                 begins = pl.any_horizontal(value.str.starts_with(text) for text in version["begins"])
-                found = pick(frame, begins.fill_null(False), *_FLOW).unique("uid", maintain_order=True)
+                found = Pick(begins.fill_null(False), *_FLOW)(frame).unique("uid", maintain_order=True)
                 self._found(found, pl.lit(version["protocol"]), pl.lit(version["reason"]))
 
     def _judge(self, suspects: pl.DataFrame) -> None:
@@ -225,29 +224,17 @@ class PrivilegedClientPort:
         odd = (pl.col("orig.port_class") == "privileged") & (pl.col("id.orig_p") > 0) & pl.col("_oriented") & ours
         # A packet from a server's port to a client's is an answer whose question was missed.
         answer = (pl.col("id.resp_p") >= 1024) & pl.col("app.asserted").is_null()
-        self._odd = (odd & ~answer).fill_null(False)
-        self._usual = pl.any_horizontal(_usual(entry["ports"]) for entry in self.table["usual"])
+        usual = pl.any_horizontal(_usual(entry["ports"]) for entry in self.table["usual"])
+        self._odd = Pick((odd & ~answer).fill_null(False), *_FLOW, "id.orig_p", "proto")
+        sides = {"host": "id.orig_h", "client_port": "id.orig_p", "transport": "proto", "port": "id.resp_p"}
+        self._unusual = Pick(~usual, "ts", "uid", peer="id.resp_h", **sides)
         self.cases = Cases(("host", "client_port", "transport", "port"), table["limits"])
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""
         if log != "conn":
             return
-        candidates = pick(frame, self._odd, *_FLOW, "id.orig_p", "proto")
-        if candidates.height:
-            self.cases.add(
-                pick(
-                    candidates,
-                    ~self._usual,
-                    "ts",
-                    "uid",
-                    host="id.orig_h",
-                    client_port="id.orig_p",
-                    transport="proto",
-                    port="id.resp_p",
-                    peer="id.resp_h",
-                )
-            )
+        self.cases.add(self._unusual(self._odd(frame)))
 
     def findings(self) -> Iterator[Finding]:
         """One a client and its port."""
@@ -279,13 +266,11 @@ class TftpAcrossBorder:
         """Look at one conn batch."""
         if log != "conn":
             return
-        crossing = (pl.col("proto") == "udp") & (pl.col("_orig_own") != pl.col("_resp_own"))
-        asking = (pl.col("app.protocol") == "tftp") & (pl.col("app.asserted") == "tftp")
-        requests = pick(frame, crossing & asking, *_FLOW, "id.orig_p", "_orig_own", "_resp_own", "_open")
+        requests = _REQUESTS(frame)
         self.cases.add(_tftp(requests.filter("_orig_own"), "orig", "resp", "asks"))
         asked = requests.filter("_resp_own")
         if asked.height or self._asked.height:
-            self._answers(asked, pick(frame, crossing & pl.col("_orig_own"), *_FLOW))
+            self._answers(asked, _LEAVING(frame))
 
     def _answers(self, requests: pl.DataFrame, leaving: pl.DataFrame) -> None:
         """Requests from outside count when they were answered: from another port, to the port that asked (RFC 1350)."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from enrich.columns import BANNER_LOGS, SOFTWARE_TYPES
-from enrich.flows import pick
+from enrich.flows import Pick
 from enrich.tally import Tally
 
 _HOST = {"orig": "id.orig_h", "resp": "id.resp_h"}
@@ -176,4 +176,4 @@ def _as(
     if told:
         there = [columns[name] for name in told if columns[name] in frame.columns]
         names &= pl.any_horizontal(pl.col(there).is_not_null()) if there else pl.lit(False)
-    return pick(frame, names, "ts", *chosen)
+    return Pick(names, "ts", *chosen)(frame)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from enrich.flows import NO_HOST, Border, among, pick
+from enrich.flows import NO_HOST, Border, Pick, among, pick
 from enrich.tally import Distinct, Extremes, Tally
 
 # What is named in a proxy's flows are the servers behind it.
@@ -31,57 +31,56 @@ class Flows:
         self.port_extremes = Extremes(("ip",), "port", most=own)
         self.other_services = Tally((*_SERVICE, "scope"), ("confidence",), most=others, each=50)
         self.other_names = Tally(("ip", "name"), most=others, each=4)
+        self._by_pick = {
+            "orig": (self.hosts,),
+            "resp": (self.hosts,),
+            "applications": (self.applications,),
+            "sites": (self.sites,),
+            "ports": (self.client_ports, self.port_extremes),
+            "services": (self.services, self.clients),
+            "other_services": (self.other_services,),
+            "names": (self.names,),
+            "other_names": (self.other_names,),
+        }
 
     def add(self, frame: pl.DataFrame) -> None:
         """Count one conn batch."""
         flows = self.border.flows(frame)
-        if flows is not None:
-            self._hosts(flows)
-            self._clients(flows)
-            self._servers(flows)
+        if flows is None:
+            return
+        found = zip(_PICKS, pick(flows, *_PICKS.values()), strict=True)
+        for name, rows in found:
+            for tally in self._by_pick[name]:
+                tally.add(rows)
 
-    def _hosts(self, flows: pl.DataFrame) -> None:
-        for side, there in (("orig", pl.col("_orig_own")), ("resp", pl.col("_resp_own") & pl.col("_open"))):
-            self.hosts.add(pick(flows, there, "ts", ip=f"id.{side}_h", scope=f"{side}.scope"))
 
-    def _clients(self, flows: pl.DataFrame) -> None:
-        announced = (pl.col("proto") == "udp") & among(pl.col("resp.scope"), NO_HOST)
-        spoken = pl.col("_orig_own") & (pl.col("_open") | announced.fill_null(False))
-        named = pl.col("app.protocol").is_not_null() | pl.col("app.name").is_not_null()
-        self.applications.add(
-            pick(
-                flows,
-                spoken & named,
-                "ts",
-                "bytes",
-                ip="id.orig_h",
-                protocol="app.protocol",
-                name="app.name",
-                category="app.category",
-                confidence="app.confidence",
-            )
-        )
-        called = spoken & pl.col("site.category").is_not_null()
-        self.sites.add(pick(flows, called, "ts", ip="id.orig_h", category="site.category", product="site.product"))
-        chosen = pl.col("_orig_own") & (pl.col("proto") == "tcp") & pl.col("_oriented") & (pl.col("id.orig_p") >= 1024)
-        ports = pick(flows, chosen, ip="id.orig_h", port="id.orig_p")
-        self.client_ports.add(ports)
-        self.port_extremes.add(ports)
+def _picks() -> dict[str, Pick]:
+    """What is counted of flows."""
+    tcp, udp, opened, own = pl.col("_tcp"), pl.col("_udp"), pl.col("_open"), pl.col("_resp_own")
+    announced = (udp & among(pl.col("resp.scope"), NO_HOST)).fill_null(False)
+    spoken = pl.col("_orig_own") & (opened | announced)
+    named = pl.col("app.protocol").is_not_null() | pl.col("app.name").is_not_null()
+    application = {"protocol": "app.protocol", "name": "app.name", "category": "app.category"}
+    site = {"category": "site.category", "product": "site.product"}
+    from_port = pl.col("_orig_own") & tcp & pl.col("_oriented") & (pl.col("id.orig_p") >= 1024)
+    known = pl.col("_observed") | (udp & pl.col("app.asserted").is_not_null()) | (tcp & pl.col("_oriented"))
+    transient = (pl.col("id.resp_p") >= 1024) & among(pl.col("app.protocol"), _TRANSIENT).fill_null(False)
+    served = opened & (tcp | udp) & known & ~transient
+    service = {"ip": "id.resp_h", "port": "id.resp_p", "transport": "proto", "protocol": "app.protocol"}
+    service["confidence"] = "app.confidence"
+    proxied = among(pl.col("port.service"), _PROXIES).fill_null(False)
+    told = served & pl.col("resp.name").is_not_null() & ~proxied
+    return {
+        "orig": Pick(pl.col("_orig_own"), "ts", ip="id.orig_h", scope="orig.scope"),
+        "resp": Pick(own & opened, "ts", ip="id.resp_h", scope="resp.scope"),
+        "applications": Pick(spoken & named, "ts", "bytes", ip="id.orig_h", confidence="app.confidence", **application),
+        "sites": Pick(spoken & pl.col("site.category").is_not_null(), "ts", ip="id.orig_h", **site),
+        "ports": Pick(from_port, ip="id.orig_h", port="id.orig_p"),
+        "services": Pick(served & own, "ts", client="id.orig_h", **service),
+        "other_services": Pick(served & ~own, "ts", scope="resp.scope", **service),
+        "names": Pick(told & own, "ts", ip="id.resp_h", name="resp.name"),
+        "other_names": Pick(told & ~own, "ts", ip="id.resp_h", name="resp.name"),
+    }
 
-    def _servers(self, flows: pl.DataFrame) -> None:
-        tcp, udp = pl.col("proto") == "tcp", pl.col("proto") == "udp"
-        known = pl.col("_observed") | (udp & pl.col("app.asserted").is_not_null()) | (tcp & pl.col("_oriented"))
-        transient = among(pl.col("app.protocol"), _TRANSIENT).fill_null(False) & (pl.col("id.resp_p") >= 1024)
-        served = flows.with_columns((pl.col("_open") & (tcp | udp) & known & ~transient).alias("_served"))
-        service = {"ip": "id.resp_h", "port": "id.resp_p", "transport": "proto", "protocol": "app.protocol"}
-        service["confidence"] = "app.confidence"
-        own = pl.col("_served") & pl.col("_resp_own")
-        others = pl.col("_served") & ~pl.col("_resp_own")
-        found = pick(served, own, "ts", client="id.orig_h", **service)
-        self.services.add(found)
-        self.clients.add(found)
-        self.other_services.add(pick(served, others, "ts", scope="resp.scope", **service))
-        proxied = among(pl.col("port.service"), _PROXIES).fill_null(False)
-        for tally, there in ((self.names, own), (self.other_names, others)):
-            named = there & pl.col("resp.name").is_not_null() & ~proxied
-            tally.add(pick(served, named, "ts", ip="id.resp_h", name="resp.name"))
+
+_PICKS = _picks()
