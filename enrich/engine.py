@@ -28,6 +28,7 @@ class Engine:
         self.survey = survey.Survey(applications.load(tables), lambda: payload.load(tables), failed_states)
         self._rolled = [(roll_up, roll_up.start(tables)) for roll_up in registry.ROLL_UPS]
         self._waiting: dict[str, Waiting] = {}
+        self._schemas: dict[str, pl.Schema] = {}
         self._memos: dict[tuple[str, str], Memo] = {}
         self._works: dict[str, Work] = {}
         self._uses: dict[str, list[tuple[Enricher, Use]]] = {}
@@ -77,9 +78,13 @@ class Engine:
         reads = [roll_up.reads[log] for roll_up, _ in self._rolled if log in roll_up.reads]
         columns = frozenset().union(*reads).intersection(frame.columns)
         if columns:
+            shown = frame.select(sorted(columns))
             if log not in self._waiting:
                 self._waiting[log] = Waiting(partial(self._show, log), _ENOUGH)
-            self._waiting[log].add(frame.select(sorted(columns)))
+            if self._schemas.setdefault(log, shown.schema) != shown.schema:
+                self._waiting[log].look()
+                self._schemas[log] = shown.schema
+            self._waiting[log].add(shown)
 
     def _show(self, log: str, frame: pl.DataFrame) -> None:
         for roll_up, accumulator in self._rolled:

@@ -65,8 +65,6 @@ class Waiting:
         """Take in a frame; look at it, and at all that waited, if they are enough together."""
         if not frame.height:
             return
-        if self._frames and self._frames[0].schema != frame.schema:
-            self.look()
         self._frames.append(frame if frame.height * 4 >= self._enough else _alone(frame))
         self._rows += frame.height
         if self._rows >= self._enough:
@@ -76,7 +74,7 @@ class Waiting:
         """Look at what waits."""
         frames, self._frames, self._rows = self._frames, [], 0
         if frames:
-            self._look(pl.concat(frames, rechunk=True))
+            self._look(frames[0] if len(frames) == 1 else pl.concat(frames, rechunk=True))
 
 
 class _Counting:
@@ -181,8 +179,9 @@ class Sample(_Counting):
         return known.filter(last.is_null() | by.is_null() | sooner)[rows.columns]
 
     def _first(self, frame: pl.DataFrame) -> pl.DataFrame:
-        ordered = frame.sort(self.by, descending=self.descending, maintain_order=True)
-        return _head(ordered.unique(self._same, keep="first", maintain_order=True), [GROUP], self.size)
+        rows = _numbered(hashed(frame, self._same).alias(_HASH), frame[GROUP], frame[self.by])
+        rows = rows.sort(self.by, descending=self.descending, maintain_order=True)
+        return frame[_head(rows[rows[_HASH].arg_unique().sort()], [GROUP], self.size)[_ROW]]
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
         kept = _few(self._first(parts), [GROUP], self.most)
@@ -336,13 +335,14 @@ def hashed(frame: pl.DataFrame, keys: Sequence[str], seed: int = _SEED) -> pl.Se
 
 def _numbered(*columns: pl.Series) -> pl.DataFrame:
     """The columns with the number of each row."""
-    return pl.DataFrame([pl.int_range(len(columns[0]), dtype=pl.UInt32, eager=True).alias(_ROW), *columns])
+    return pl.DataFrame([pl.Series(_ROW, np.arange(len(columns[0]), dtype=np.uint32)), *columns])
 
 
 def _with(rows: pl.DataFrame, frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """Numbered rows of a frame with more of its columns."""
     known = (rows[name] for name in rows.columns if name != _ROW)
-    return pl.DataFrame([*known, *(frame[name].gather(rows[_ROW]) for name in columns)])
+    more = frame[list(columns)][rows[_ROW]] if columns else ()
+    return pl.DataFrame([*known, *more])
 
 
 def _alone(frame: pl.DataFrame) -> pl.DataFrame:
@@ -352,7 +352,8 @@ def _alone(frame: pl.DataFrame) -> pl.DataFrame:
         return frame
     longest = frame.select(pl.col(texts).str.len_bytes().max().fill_null(0)).row(0)
     apart = [name for name, length in zip(texts, longest, strict=True) if length > _INLINE]
-    return frame.with_columns(standing_alone(frame.select(apart))) if apart else frame
+    alone = standing_alone(frame[apart])
+    return pl.DataFrame([alone[name] if name in apart else frame[name] for name in frame.columns])
 
 
 def _begins(*sorted_columns: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
