@@ -134,8 +134,8 @@ class Pick:
     def rows(self, frame: pl.DataFrame, holds: pl.Series) -> pl.DataFrame:
         """The columns of the rows that hold."""
         plain = [frame[item].filter(holds).alias(name) for name, item in self._plain.items()]
-        if not self._made:
-            return pl.DataFrame(plain)
+        if not self._read:
+            return pl.DataFrame(plain).with_columns(self._made)
         made = pl.DataFrame([frame[name].filter(holds) for name in self._read]).select(self._made)
         return pl.DataFrame([*plain, *made])
 

@@ -21,10 +21,8 @@ _VALUES, _LEAST = 1_000_000, 16
 """So many values are sampled of all groups; no fewer of one."""
 _SPAN = 2**32 - 1
 """The last stretch of time that is told apart."""
-ENOUGH = 4_096
+ENOUGH = 32_768
 """So many rows are worth being looked at."""
-_INLINE = 12
-"""Texts of so many bytes lie in their column itself."""
 GROUP, _HASH, _ROW = "_group", "_hash", "_row"
 _SEED = secrets.randbits(64)
 """Of the hashes of groups: another in each run, so that nobody can write logs in which they collide."""
@@ -41,14 +39,14 @@ class _Parts:
         self._merged = self._loose = 0
 
     def add(self, part: pl.DataFrame) -> None:
-        self._parts.append(_alone(part))
+        self._parts.append(standing_alone(part))
         self._loose += part.height
         if self._loose > self._merged // 2 + _LOOSE // self._share:
             self.frame()
 
     def frame(self) -> pl.DataFrame | None:
         if self._loose:
-            merged = _alone(self._merge(pl.concat(self._parts)))
+            merged = standing_alone(self._merge(pl.concat(self._parts)))
             self._parts, self._merged, self._loose = [merged], merged.height, 0
         return self._parts[0] if self._parts else None
 
@@ -65,7 +63,7 @@ class Waiting:
         """Take in a frame; look at it, and at all that waited, if they are enough together."""
         if not frame.height:
             return
-        self._frames.append(frame if frame.height * 4 >= self._enough else _alone(frame))
+        self._frames.append(frame if frame.height * 2 >= self._enough else standing_alone(frame))
         self._rows += frame.height
         if self._rows >= self._enough:
             self.look()
@@ -303,7 +301,7 @@ class Spans(_Counting):
         new = new.unique(GROUP, maintain_order=True).head(max(2 * self.most - self._numbers.height, 0))
         if new.height:
             numbers = pl.int_range(pl.len()).alias("number") + self._numbers.height
-            numbered = _alone(_with(new, frame, [self.key])).with_columns(numbers)
+            numbered = standing_alone(_with(new, frame, [self.key])).with_columns(numbers)
             self._numbers = pl.concat([self._numbers, numbered], rechunk=True)
         # One number a span is much less to hold and to compare than a text and a time.
         code = (pl.col("number") * (_SPAN + 1) + pl.col("at")).alias("code")
@@ -345,17 +343,6 @@ def _with(rows: pl.DataFrame, frame: pl.DataFrame, columns: Sequence[str]) -> pl
     return pl.DataFrame([*known, *more])
 
 
-def _alone(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with texts of its own, where they do not lie in the columns themselves."""
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    if not texts or not frame.height:
-        return frame
-    longest = frame.select(pl.col(texts).str.len_bytes().max().fill_null(0)).row(0)
-    apart = [name for name, length in zip(texts, longest, strict=True) if length > _INLINE]
-    alone = standing_alone(frame[apart])
-    return pl.DataFrame([alone[name] if name in apart else frame[name] for name in frame.columns])
-
-
 def _begins(*sorted_columns: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Where a new value, or combination of values, begins."""
     begins = np.zeros(len(sorted_columns[0]), dtype=bool)
@@ -375,10 +362,11 @@ def _head(ordered: pl.DataFrame, keys: Sequence[str], size: int) -> pl.DataFrame
 def _busiest(groups: pl.DataFrame, keys: pl.DataFrame, of: pl.Series, most: int) -> pl.DataFrame:
     """Of each value ``of`` so many groups: those with most rows; of those with equally many always the same."""
     judged = groups.with_columns(of=of)
-    crowded = judged.group_by("of").agg(pl.len(), least=pl.col("rows").top_k(most).min()).filter(pl.col("len") > most)
+    crowded = judged.group_by("of").len().filter(pl.col("len") > most)
     if not crowded.height:
         return groups
-    judged = judged.join(crowded, on="of", how="left", maintain_order="left")
+    least = judged.join(crowded, on="of", how="semi").group_by("of").agg(least=pl.col("rows").top_k(most).min())
+    judged = judged.join(least, on="of", how="left", maintain_order="left")
     sure = judged.filter(pl.col("least").is_null() | (pl.col("rows") > pl.col("least")))
     equal = judged.filter(pl.col("rows") == pl.col("least"))
     room = equal.select("of").unique().join(sure.group_by("of").agg(pl.len()), on="of", how="left")

@@ -17,8 +17,8 @@ from enrich.systems import Clue, PortRange, Systems
 
 Row = dict[str, Any]
 Groups = Mapping[str, list[Row]]
-_AT_ONCE = 1_000
-"""So many hosts are put together at a time."""
+_AT_ONCE, _MORE = 250, 8
+"""So many hosts are put together at a time; of others, of which little is told, eight times as many."""
 _UPDATERS = ("updater",)
 _APPLICATION: tuple[str | pl.Expr, ...] = (
     "protocol", "name", "category", pl.col("rows").alias("flows"), "bytes", "confidence", "first_seen", "last_seen"
@@ -62,8 +62,8 @@ class Profiles:
             about = _About(self, first, first + len(chosen))
             for ip in chosen:
                 yield about.own(ip)
-        for first in range(0, len(self._others), _AT_ONCE):
-            chosen = self._others[first : first + _AT_ONCE]
+        for first in range(0, len(self._others), _MORE * _AT_ONCE):
+            chosen = self._others[first : first + _MORE * _AT_ONCE]
             about = _About(self, len(self._own) + first, len(self._own) + first + len(chosen))
             for ip in chosen:
                 yield about.other(ip)
