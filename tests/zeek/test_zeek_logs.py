@@ -37,11 +37,17 @@ def read_log(path: Path) -> list[Row]:
     return rows
 
 
-def zeek_in(folder: Path, capture: Path, *arguments: str | Path) -> set[str]:
-    """Run Zeek with deterministic identifiers and give its complaints."""
-    zeek = shutil.which("zeek")
-    if zeek is None:
+@pytest.fixture(scope="module")
+def zeek() -> str:
+    """Zeek's path; who needs it skips without."""
+    found = shutil.which("zeek")
+    if found is None:
         pytest.skip("zeek is not on the PATH")
+    return found
+
+
+def zeek_in(zeek: str, folder: Path, capture: Path, *arguments: str | Path) -> set[str]:
+    """Run Zeek with deterministic identifiers and give its complaints."""
     command = [zeek, "-D", "-C", "-r", str(capture), *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -51,18 +57,18 @@ def zeek_in(folder: Path, capture: Path, *arguments: str | Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def complaints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], set[str]]:
+def complaints(zeek: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], set[str]]:
     """What Zeek's stock scripts complain of on a capture."""
-    return cache(lambda capture: zeek_in(tmp_path_factory.mktemp("stock"), capture))
+    return cache(lambda capture: zeek_in(zeek, tmp_path_factory.mktemp("stock"), capture))
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, complaints: Callable[[Path], set[str]]) -> Run:
+def run(zeek: str, tmp_path_factory: pytest.TempPathFactory, complaints: Callable[[Path], set[str]]) -> Run:
     """Run Zeek with scripts on a capture, expect no complaint that the stock scripts have not, and read its logs."""
 
     def run_zeek(capture: Path, *arguments: str | Path) -> Logs:
         folder = tmp_path_factory.mktemp("zeek")
-        assert zeek_in(folder, capture, *arguments) <= complaints(capture)
+        assert zeek_in(zeek, folder, capture, *arguments) <= complaints(capture)
         return {path.stem: read_log(path) for path in folder.glob("*.log")}
 
     return run_zeek
@@ -153,7 +159,7 @@ def test_stock_logs_and_fields_are_unchanged(stock: Logs, enriched: Logs) -> Non
         assert sorted(map(repr, without_new)) == sorted(map(repr, rows)), name
 
 
-@pytest.mark.usefixtures("run")
+@pytest.mark.usefixtures("zeek")
 def test_test_command_of_the_package() -> None:
     metadata = ConfigParser(interpolation=None)
     metadata.read(ROOT / "zkg.meta")
@@ -162,21 +168,20 @@ def test_test_command_of_the_package() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-@pytest.mark.usefixtures("run")
-def test_test_command_can_fail(tmp_path: Path) -> None:
+def test_test_command_can_fail(zeek: str, tmp_path: Path) -> None:
     capture = Capture()
     capture.tcp(80, [(">", b"GET / HTTP/1.0\r\n\r\n")])
-    command = ["zeek", "-C", "-r", str(capture.write(tmp_path / "web.pcap")), str(SCRIPTS), str(SELF_TEST)]
+    command = [zeek, "-C", "-r", str(capture.write(tmp_path / "web.pcap")), str(SCRIPTS), str(SELF_TEST)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "failed: smtp has lines" in done.stdout.splitlines()
     assert "failed: conn has lines" not in done.stdout
 
 
-def test_logs_kept_for_the_other_tests_are_what_zeek_writes(enriched: Logs) -> None:
-    zeek = subprocess.run(["zeek", "--version"], capture_output=True, text=True, check=True).stdout
-    if WROTE_THE_KEPT_LOGS not in zeek:
-        pytest.skip(f"the kept logs are by Zeek {WROTE_THE_KEPT_LOGS}; here is {zeek.strip()}")
+def test_logs_kept_for_the_other_tests_are_what_zeek_writes(zeek: str, enriched: Logs) -> None:
+    version = subprocess.run([zeek, "--version"], capture_output=True, text=True, check=True).stdout
+    if WROTE_THE_KEPT_LOGS not in version:
+        pytest.skip(f"the kept logs are by Zeek {WROTE_THE_KEPT_LOGS}; here is {version.strip()}")
     kept = {path.stem: read_log(path) for path in SITE_A.parent.glob("*.log")}
     assert kept == {name: rows for name, rows in enriched.items() if name not in OF_ZEEK_ITSELF}
 
@@ -354,8 +359,8 @@ def test_community_id(enriched: Logs) -> None:
     assert all(row["community_id"].startswith("1:") for row in enriched["conn"])
 
 
-def test_json_is_a_setting(tmp_path: Path, complaints: Callable[[Path], set[str]]) -> None:
-    assert zeek_in(tmp_path, SITE_A, SCRIPTS, "-e", "redef ZeekEnrich::json_logs = T;") <= complaints(SITE_A)
+def test_json_is_a_setting(zeek: str, tmp_path: Path, complaints: Callable[[Path], set[str]]) -> None:
+    assert zeek_in(zeek, tmp_path, SITE_A, SCRIPTS, "-e", "redef ZeekEnrich::json_logs = T;") <= complaints(SITE_A)
     logs = [path for path in tmp_path.glob("*.log") if path.stem not in OF_ZEEK_ITSELF]
     assert {"conn", *OWN_LOGS} <= {path.stem for path in logs}
     assert all(line.startswith("{") for path in logs for line in path.read_text().splitlines())
@@ -420,7 +425,7 @@ def test_sites(run: Run, tmp_path: Path) -> None:
     assert any(category for _, category, _ in tagged(logs["ssl"], "server_name"))
 
 
-def test_sites_are_read_again_when_they_change(tmp_path: Path) -> None:
+def test_sites_are_read_again_when_they_change(zeek: str, tmp_path: Path) -> None:
     for name, domain, category in (
         ("sites", "a.example", "cdn"),
         ("next", "b.example", "vpn"),
@@ -428,9 +433,6 @@ def test_sites_are_read_again_when_they_change(tmp_path: Path) -> None:
     ):
         (tmp_path / f"{name}.tsv").write_text(SITES.format(f"{domain}\t{category}\t-\n"))
     (tmp_path / "watch.zeek").write_text(WATCH_SITES)
-    zeek = shutil.which("zeek")
-    if zeek is None:
-        pytest.skip("zeek is not on the PATH")
     command = [zeek, str(SCRIPTS), "watch.zeek", "-e", 'redef ZeekEnrich::sites_file = "sites.tsv";']
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == ["1, cdn, ", "1, , vpn", "1, game, "], done.stderr
