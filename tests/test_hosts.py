@@ -346,3 +346,13 @@ def test_the_border_forgets_a_batch_that_is_gone() -> None:
     assert border.flows(batch) is flows
     del batch
     assert border._last is None
+
+
+def test_a_flow_without_a_server_s_address_is_nobody_s() -> None:
+    tables = Tables()
+    hosts = Hosts(Border({}), load(tables), lambda: Knowledge(tables.path("banners")))
+    columns = {"ts": 1.0, "id.orig_h": "10.0.0.1", "id.resp_p": 80, "proto": "tcp", "orig.scope": "private"}
+    batch = pl.DataFrame({name: [value] * 2 for name, value in columns.items()})
+    servers = pl.Series("id.resp_h", [None, "198.51.100.9"])
+    hosts.add("conn", batch.with_columns(servers, _state=pl.lit("open"), service=pl.lit("http")))
+    assert [record["ip"] for record in hosts.results()] == ["10.0.0.1", "198.51.100.9"]

@@ -298,7 +298,7 @@ def _joined(*tallies: Any) -> pl.DataFrame | None:
 
 
 def _addresses(frame: pl.DataFrame | None) -> set[str]:
-    return set() if frame is None else {*frame["ip"].unique()}
+    return set() if frame is None else {*frame["ip"].drop_nulls().unique()}
 
 
 def _order(ip: str) -> tuple[int, bytes, str]:
