@@ -33,10 +33,22 @@ _out = click.option(
 _config = click.option(
     "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables (TOML)."
 )
+_state = click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What earlier runs learned: read first, replaced at the end. Made if it is not there.",
+)
 _quiet = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Program(click.Group):
+    """All of a command, its ``--help`` too, behaves as :func:`enrich.process.behaved` says."""
+
+    make_context = behaved(click.Group.make_context)
+    invoke = behaved(click.Group.invoke)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="zeek-enrich", prog_name="zeek-enrich")
 def main() -> None:
     """Say what application every flow in Zeek and Suricata logs really is, on what evidence, and how sure.
@@ -67,13 +79,8 @@ def main() -> None:
     "--logs", metavar="LOG,...", help="Write these logs only, e.g. conn,http. The others still give evidence."
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Use N of the processor's cores (default: all).")
-@click.option(
-    "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="What earlier runs learned: read first, replaced at the end. Made if it is not there.",
-)
+@_state
 @_quiet
-@behaved
 def run(
     inputs: tuple[str, ...],
     out: Path,
@@ -127,7 +134,6 @@ def _split(text: str | None) -> tuple[str, ...]:
 @main.command()
 @click.argument("what", nargs=-1, required=True, metavar="port|banner|ua|site|ip [SERVICE] VALUE")
 @_config
-@behaved
 def lookup(what: tuple[str, ...], config: Path | None) -> None:
     """Look one thing up in the tables. With - for VALUE: one value a line in, one JSON object a line out.
 
@@ -171,7 +177,6 @@ def lookup(what: tuple[str, ...], config: Path | None) -> None:
 
 
 @main.command()
-@behaved
 def enrichers() -> None:
     """List what is installed: each enricher with what it reads, what it adds and its tables."""
     from enrich import registry
@@ -186,7 +191,6 @@ def enrichers() -> None:
 @click.option(
     "--recog", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A Recog xml directory to check."
 )
-@behaved
 def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> None:
     """Validate mapping tables and run their embedded examples: all, or those named, e.g. sites banners/ssh.toml."""
     from enrich import configuration
@@ -205,7 +209,6 @@ def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> N
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The site's own tables; without it those that the run used.",
 )
-@behaved
 def explain(directory: Path, uid: str, config: Path | None) -> None:
     """Show every piece of evidence behind one verdict: DIR is a run's output, UID the flow's uid (or flow_id).
 
@@ -237,8 +240,8 @@ def explain(directory: Path, uid: str, config: Path | None) -> None:
     "--format", "format_", type=click.Choice(["ndjson", "native", "parquet"]), default="ndjson", show_default=True
 )
 @_config
+@_state
 @_quiet
-@behaved
 def pcap(
     files: tuple[Path, ...],
     out: Path,
@@ -246,6 +249,7 @@ def pcap(
     timeout: float | None,
     format_: str,
     config: Path | None,
+    state: Path | None,
     quiet: bool,
 ) -> None:
     """Run the installed Zeek or Suricata on packet captures and enrich the logs; several captures get a folder each.
@@ -256,13 +260,15 @@ def pcap(
     Examples:
       zeek-enrich pcap capture.pcap --out enriched
       zeek-enrich pcap captures/*.pcapng --out enriched --with suricata --timeout 600
+      zeek-enrich pcap ring-0917.pcap --out enriched --state site.state
     """
     from enrich import captures
     from enrich.pipeline import Options
     from enrich.terminal import Bar, summary
 
+    options = Options((), out, format_, config=config, state=state)
     with Bar(quiet) as bar:
-        report, problems = captures.run(files, Options((), out, format_, config=config), analyzer, timeout, bar)
+        report, problems = captures.run(files, options, analyzer, timeout, bar)
     if not quiet:
         tell(lambda: summary(report, out))
     raise SystemExit(report.status or int(bool(problems)))
@@ -275,7 +281,6 @@ def pcap(
     "--category", "categories", multiple=True, metavar="NAME", help="Only sites of this category; repeatable."
 )
 @_config
-@behaved
 def export(target: str, out: Path, categories: tuple[str, ...], config: Path | None) -> None:
     """Write the sites tables for what watches live.
 
@@ -311,7 +316,6 @@ def export(target: str, out: Path, categories: tuple[str, ...], config: Path | N
 @click.option("--scan", multiple=True, metavar="FILE", help="What a port scan found: nmap -oX; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @_config
-@behaved
 def reconcile(
     directory: Path,
     services: tuple[str, ...],
@@ -361,7 +365,6 @@ def reconcile(
 @click.argument("ip", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Also the servers outside the site.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@behaved
 def hosts(directory: Path, ip: str | None, everybody: bool, as_json: bool) -> None:
     """Show what each host runs, serves and is: DIR is a run's output. With IP, all that is known of one host.
 
@@ -386,7 +389,6 @@ def hosts(directory: Path, ip: str | None, everybody: bool, as_json: bool) -> No
 @_output_of_a_run
 @click.option("--kind", help="Only this kind, e.g. port_contradiction.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@behaved
 def findings(directory: Path, kind: str | None, as_json: bool) -> None:
     """Show what deserves a look, the gravest first: DIR is a run's output.
 

@@ -9,7 +9,7 @@ from enrich.errors import TableError
 from enrich.model import Resources
 
 TABLE = "inferences.csv"
-COLUMNS = ("network_app", "transport", "port_from", "port_to", "protocol", "application")
+COLUMNS = ("network", "port", "last_port", "transport", "protocol", "application")
 TRANSPORTS = frozenset({"tcp", "udp", "sctp"})
 
 
@@ -27,16 +27,18 @@ class Inferences:
         """``rows`` in the order of COLUMNS. Raises TableError for a bad one."""
         self._rules: dict[tuple[str | None, str], list[tuple[int, int, Inference]]] = {}
         for row in rows:
-            network, transport, first, last, protocol, application = row
-            if transport not in TRANSPORTS:
+            network, first, last, transports, protocol, application = row
+            named = (transports or "").split("+")
+            if not TRANSPORTS.issuperset(named):
                 raise TableError(f"{TABLE}: {_shown(row)}: transport is one of {', '.join(sorted(TRANSPORTS))}")
-            low, high = _port(first), _port(last)
+            low, high = _port(first), _port(last or first)
             if low is None or high is None or low > high:
                 raise TableError(f"{TABLE}: {_shown(row)}: not a range of ports")
             if protocol is None and application is None:
                 raise TableError(f"{TABLE}: {_shown(row)}: neither protocol nor application")
-            rules = self._rules.setdefault((network, transport), [])
-            rules.append((low, high, Inference(protocol, application)))
+            for transport in named:
+                rules = self._rules.setdefault((network, transport), [])
+                rules.append((low, high, Inference(protocol, application)))
 
     def find(self, network: str | None, transport: str | None, port: int | None) -> Inference | None:
         """What a server's port stands for; ``network``: the application whose own network the server lies in."""

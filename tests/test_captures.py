@@ -136,6 +136,18 @@ def test_logs_of_one_capture_are_enriched(pretend, capture: Path, tmp_path: Path
     assert json.loads((tmp_path / "out" / "run.json").read_text())["rows"]["rejected"] == 0
 
 
+def test_what_a_capture_taught_the_next_one_knows(pretend, capture: Path, tmp_path: Path) -> None:
+    pretend("zeek", f"cp {CONN} conn.log")
+    kept = tmp_path / "site.state"
+    states = []
+    for out in (tmp_path / "first", tmp_path / "second"):
+        done = pcap(capture, "--out", out, "--state", kept, "--quiet")
+        assert done.exit_code == 0, done.stderr
+        states.append(json.loads((out / "run.json").read_text())["state"])
+    assert states[0]["saved"] > 0
+    assert states[1]["loaded"] == states[0]["saved"]
+
+
 def test_several_captures_have_a_folder_each(pretend, capture: Path, tmp_path: Path) -> None:
     pretend("zeek", f"cp {CONN} conn.log")
     other = tmp_path / "more" / "one.pcap"

@@ -13,10 +13,10 @@ from enrich.tables import Tables, provenance
 
 Row = tuple[str | None, ...]
 ROWS: list[Row] = [
-    ("calls", "udp", "3478", "3478", "stun", "call"),
-    ("calls", "udp", "1024", "65535", None, "media"),
-    (None, "tcp", "853", "853", "tls", "private_dns"),
-    (None, "udp", "3478", "3478", "stun", None),
+    ("calls", "3478", None, "udp", "stun", "call"),
+    ("calls", "1024", "65535", "udp", None, "media"),
+    (None, "853", "853", "tcp", "tls", "private_dns"),
+    (None, "3478", None, "tcp+udp", "stun", None),
 ]
 
 
@@ -28,10 +28,11 @@ ROWS: list[Row] = [
         ("calls", "udp", 1024, Inference(None, "media")),
         ("calls", "udp", 65535, Inference(None, "media")),
         ("calls", "udp", 1023, None),
-        ("calls", "tcp", 3478, None),
+        ("calls", "tcp", 3478, Inference("stun", None)),
         ("calls", "tcp", 853, Inference("tls", "private_dns")),
         ("other", "udp", 3478, Inference("stun", None)),
         (None, "udp", 3478, Inference("stun", None)),
+        (None, "tcp", 3478, Inference("stun", None)),
         (None, "tcp", 853, Inference("tls", "private_dns")),
         (None, "tcp", 854, None),
         ("calls", None, 3478, None),
@@ -48,13 +49,14 @@ def test_the_network_s_own_rows_come_first(
 @pytest.mark.parametrize(
     "row, reason",
     [
-        (("x", "icmp", "1", "1", "a", None), "transport"),
-        (("x", None, "1", "1", "a", None), "transport"),
-        (("x", "udp", "2", "1", "a", None), "range of ports"),
-        (("x", "udp", "0", "1", "a", None), "range of ports"),
-        (("x", "udp", "1", "65536", "a", None), "range of ports"),
-        (("x", "udp", None, "1", "a", None), "range of ports"),
-        (("x", "udp", "1", "1", None, None), "neither"),
+        (("x", "1", "1", "icmp", "a", None), "transport"),
+        (("x", "1", "1", "tcp+icmp", "a", None), "transport"),
+        (("x", "1", "1", None, "a", None), "transport"),
+        (("x", "2", "1", "udp", "a", None), "range of ports"),
+        (("x", "0", None, "udp", "a", None), "range of ports"),
+        (("x", "1", "65536", "udp", "a", None), "range of ports"),
+        (("x", None, "1", "udp", "a", None), "range of ports"),
+        (("x", "1", "1", "udp", None, None), "neither"),
     ],
 )
 def test_a_bad_row_is_named(row: Row, reason: str) -> None:
@@ -69,15 +71,15 @@ def test_the_shipped_table_speaks_of_known_things_and_no_row_hides_behind_anothe
     own_networks = set(tables.folder(networks.FOLDER)["application"])
     known = inferences.load(tables)
     for row in tables.csv(inferences.TABLE).iter_rows(named=True):
-        assert row["network_app"] is None or row["network_app"] in own_networks, row
+        assert row["network"] is None or row["network"] in own_networks, row
         assert row["protocol"] is None or row["protocol"] in catalogue.protocols, row
         # IPP is a protocol of its own, and an application of HTTP.
         named = {None, *catalogue.applications, *catalogue.protocols}
         assert row["application"] in named, row
         assert row["note"], row
         expected = Inference(row["protocol"], row["application"])
-        ports = {int(row["port_from"]), int(row["port_to"])}
-        assert expected in {known.find(row["network_app"], row["transport"], port) for port in ports}, row
+        ports = {int(row["port"]), int(row["last_port"] or row["port"])}
+        assert expected in {known.find(row["network"], row["transport"], port) for port in ports}, row
 
 
 @pytest.mark.parametrize(
@@ -97,8 +99,6 @@ def test_what_organisations_publish(network: str, transport: str, port: int, exp
 
 
 def test_a_site_lays_its_own_rows_over(tmp_path: Path) -> None:
-    (tmp_path / "own.csv").write_text(
-        "network_app,transport,port_from,port_to,application\nfacebook,udp,3478,3478,calls\n"
-    )
+    (tmp_path / "own.csv").write_text("network,port,transport,application\nfacebook,3478,udp,calls\n")
     tables = Tables(config={"tables": {inferences.TABLE: "own.csv"}}, config_path=tmp_path / "site.toml")
     assert inferences.load(tables).find("facebook", "udp", 3478) == Inference(None, "calls")

@@ -83,7 +83,13 @@ def test_a_run_that_nobody_listens_to_is_a_run(tmp_path: Path, where: str) -> No
     assert json.loads((tmp_path / "out" / "run.json").read_text())["rows"]["out"] > 0
 
 
-@pytest.mark.parametrize("command", ["hosts OUT", "findings OUT --json", "lookup port 22", "check sites/time.csv"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("hosts OUT", "findings OUT --json", "lookup port 22", "check sites/time.csv"),
+        *("--help", "--version", "run --help"),
+    ],
+)
 def test_an_answer_that_cannot_be_written_is_told(output: Path, command: str) -> None:
     done = shell(f"zeek-enrich {command.replace('OUT', str(output))} > /dev/full")
     assert done.returncode == 4
