@@ -41,6 +41,7 @@ PRIOR = {
     "log": 1.8,
     "log_alone": 0.9,
     "dpi": 2.0,
+    "dpi.half": 0.5,
     "alpn": 3.0,
     "payload.certain": 4.0,
     "payload.likely": 2.0,
@@ -48,6 +49,7 @@ PRIOR = {
     "server.group": 1.5,
     "server.one_way": 1.5,
     "server.failed": 0.0,
+    "server.swapped": 1.2,
     "port.system.open": 1.4,
     "port.system.group": 2.6,
     "port.system.one_way": 2.2,
@@ -62,20 +64,23 @@ PRIOR = {
     "application": 1.0,
     "network": 1.0,
     "size": 2.0,
+    "size.alone": 2.0,
     "size_denies": -5.0,
     "contradicted": -0.5,
 }
 # A port that two sides talk on is an assertion: alone it never makes nine tenths sure, whatever these captures say.
-# What is sent without an answer is mostly what the port says: others than its clients have little to send there. (A
-# datagram without payload does not count as sent.)
+# What is sent to a system's port without an answer is mostly what the port says, even a scanner's probe, which asks
+# as a client does. Above those, the ports that peers of file sharing chose at random are somebody's too often: there,
+# to have no answer is no better than to have one. (A datagram without payload does not count as sent.)
 CEILINGS = {
     "port.system.open": 2.1,
     "port.user.open": 2.1,
     "swapped": 2.1,
+    "size.alone": 2.1,
     "port.system.group": 3.0,
     "port.user.group": 3.0,
     "port.system.one_way": 3.0,
-    "port.user.one_way": 3.0,
+    "port.user.one_way": 2.1,
 }
 Floats = npt.NDArray[np.float64]
 Fold = Callable[[str], str]

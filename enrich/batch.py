@@ -60,6 +60,11 @@ class Batch:
         """The number of records."""
         return self.frame.height
 
+    @property
+    def fields(self) -> pl.DataFrame:
+        """The decoded columns that are the record's own: of EVE those that have a name in the vocabulary."""
+        return self.frame.select(pl.exclude("^_.*$")) if self.form is Form.EVE else self.frame
+
     def pieces(self, size: int) -> Iterator[tuple[slice, Batch]]:
         """The batch in pieces of at most ``size`` records, each with where it stood."""
         for start in range(0, self.height, size):

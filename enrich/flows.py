@@ -16,6 +16,7 @@ from enrich.model import Resources
 OWN_SCOPES = ("private", "link_local")
 # Zeek's conn_state where no SYN of the originator was seen.
 _NO_SYN = ("OTH", "SHR", "RSTRH")
+ANSWERED = ("open", "unrecognised", "undetected", "half")
 NO_HOST = ("multicast", "broadcast")
 _ADDRESS = {"orig": "id.orig_h", "resp": "id.resp_h"}
 _PLACES = frozenset({"orig.scope", "resp.scope", "local_orig", "local_resp"})
@@ -100,7 +101,7 @@ class Border:
         return typed.with_columns(
             *(self.own(typed, side).alias(f"_{side}_own") for side in _ADDRESS),
             (pl.col("orig_ip_bytes").fill_null(0) + pl.col("resp_ip_bytes").fill_null(0)).alias("bytes"),
-            among(pl.col("_state"), ("open", "unrecognised")).fill_null(False).alias("_open"),
+            among(pl.col("_state"), ANSWERED).fill_null(False).alias("_open"),
             (pl.col("service").is_not_null() | pl.col("_seen").is_not_null()).alias("_observed"),
             (pl.col("proto") == "tcp").alias("_tcp"),
             (pl.col("proto") == "udp").alias("_udp"),

@@ -194,7 +194,7 @@ def _items(file: LogFile) -> Iterable[Item]:
 
 def _records(batch: Batch) -> pl.DataFrame:
     """A batch's records with all their fields, times as datetimes, and their log's name."""
-    frame = batch.frame
+    frame = batch.fields
     if batch.form is Form.JSON and batch.raw is not None:
         frame = objects(batch.raw).with_columns(frame.select(pl.col("^ts$")))
     elif batch.form is Form.EVE and batch.raw is not None:

@@ -35,7 +35,7 @@ _SERVER = frozenset({"id.resp_h", "id.resp_p", "proto"})
 _FLOW = _SERVER | {"uid"}
 _CERTIFICATE = {"cert_chain_fps", "cert_chain_fuids", "subject", "issuer"}
 _READ: dict[str, frozenset[str]] = {
-    "conn": _SERVER | {"service"},
+    "conn": _SERVER | {"service", "_detection"},
     "http": _FLOW | {"host", "user_agent"},
     "ssl": _FLOW | {"version", "server_name", "next_protocol"} | _CERTIFICATE,
     "quic": _FLOW | {"server_name", "client_protocol"},
@@ -45,10 +45,11 @@ _READ: dict[str, frozenset[str]] = {
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "certificate.issuer", "san.dns"}),
 }
 # What :meth:`Survey.about` reads of a conn batch.
-ABOUT = _FLOW | {"ts", "id.orig_h", "conn_state", "resp_pkts", "orig_pkts", "orig_ip_bytes", "service", "history"}
+ABOUT = _READ["conn"] | _FLOW | {"ts", "id.orig_h", "id.orig_p", "conn_state", "history"}
+ABOUT |= {"resp_pkts", "orig_pkts", "orig_ip_bytes"}
 # Addresses that stand for many hosts, so that none answers from there: multicast and, as far as it shows, broadcast.
 _GROUP = r"^2(?:2[4-9]|3[0-9])\.|\.255$|^[fF][fF][0-9a-fA-F]{2}:"
-_STATES = ("open", "failed", "one_way", "group", "unrecognised")
+_STATES = ("open", "failed", "one_way", "group", "unrecognised", "undetected", "half")
 # So many different values of service are remembered.
 _SERVICES = 100_000
 # Bytes of IPv4's and UDP's headers (RFC 791, RFC 768): a packet of no more carries nothing.
@@ -199,6 +200,8 @@ class Survey:
         if "service" not in frame.columns:
             return
         known = frame.filter(pl.col("service").is_not_null())
+        if "_detection" in known.columns:  # half of a detection is no company
+            known = known.filter(pl.col("_detection").is_null())
         servers = _server_keys(known)
         if servers is None:
             return
@@ -281,7 +284,8 @@ class Survey:
         ``_negotiated``: what its sides agreed to speak inside TLS or QUIC; ``_certificate_app``, ``_agent_app``: the
         application that its server's certificate, and its client's User-Agent, speak for; ``_payload_certain``,
         ``_payload_likely``: what its first payloads are; ``_server``: protocols that its server spoke in any flow;
-        ``_server_name``: the one name its server goes by.
+        ``_server_name``: the one name its server goes by; ``_swapped``: the originator's address and port with the
+        protocols that it spoke as a server, should the responder be no known one.
         """
         height = frame.height
         by_uid: Mapping[str, ProtocolSets] = {
@@ -302,6 +306,7 @@ class Survey:
         names, sources = self._names(frame, uids, certificates)
         server_keys = _server_keys(frame) if len(self.servers) else None
         servers = None if server_keys is None else Sought(server_keys)
+        spoken = null if servers is None else self.servers.get(servers)
         by_server = np.zeros(height, np.uint64) if servers is None else self.server_names.get(servers)
         texts = self.names.get(np.concatenate([names, np.where(by_server == CONFLICT, np.uint64(0), by_server)]))
         return pl.DataFrame(
@@ -309,7 +314,8 @@ class Survey:
                 "resp.name": texts[:height],
                 "resp.name_source": pl.Series((None, *SOURCES)).gather(sources),
                 **columns,
-                "_server": null if servers is None else self.servers.get(servers),
+                "_server": spoken,
+                "_swapped": null if servers is None else self._swapped(frame, spoken),
                 "_server_address": frame["id.resp_h"].cast(pl.String) if "id.resp_h" in frame.columns else null,
                 "_state": self._state(frame),
                 "_server_name": texts[height:],
@@ -342,12 +348,25 @@ class Survey:
             sources[names == 0] = 0
         return names, sources
 
+    def _swapped(self, frame: pl.DataFrame, spoken: pl.Series) -> pl.Series:
+        """Where the responder is no known server: the originator as one, if it is, as ``address:port=protocols``."""
+        out = pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
+        rows = spoken.is_null().arg_true()
+        ends = frame.select(pl.col("^id.orig_[hp]$").name.replace("orig", "resp"), pl.col("^proto$"))[rows]
+        keys = _server_keys(ends)
+        if keys is None:
+            return out
+        found = self.servers.get(keys)
+        known = found.is_not_null().arg_true()  # few
+        place = ends[known].select(pl.concat_str("id.resp_h", pl.lit(":"), "id.resp_p", pl.lit("="))).to_series()
+        return out.scatter(rows.gather(known), place + found.gather(known))
+
     def _state(self, frame: pl.DataFrame) -> pl.Series:
         """How far a flow got.
 
         failed: there was no payload, from TCP that never opened or in datagrams; group: sent to a group of hosts;
-        one_way: nobody answered; unrecognised: both sides sent payload, all of it was seen, and no analyzer knew it;
-        open: the rest.
+        one_way: nobody answered; unrecognised: both sides sent payload, all of it was seen, and no analyzer of Zeek's
+        knew it; undetected: no parser of Suricata's; half: it knew one side's payload, not the other's; open: the rest.
         """
         there = set(frame.columns)
         states = np.full(frame.height, _STATES.index("open"), np.uint8)
@@ -372,6 +391,10 @@ class Survey:
                 kept = (history.str.contains(letter, literal=True) == held).fill_null(False)
                 rows, history = rows[kept.to_numpy()], history.filter(kept)
             states[rows[history.str.starts_with("S").to_numpy()]] = _STATES.index("unrecognised")
+        if "_detection" in there:
+            told = (frame["_detection"] == "failed").fill_null(False) & tcp & ~silent
+            states[told.to_numpy()] = _STATES.index("undetected")
+            states[(frame["_detection"] == "half").fill_null(False).to_numpy()] = _STATES.index("half")
         if "conn_state" in there:
             failed = tcp & frame["conn_state"].is_in(self.failed_states).fill_null(False)
             states[failed.to_numpy()] = _STATES.index("failed")

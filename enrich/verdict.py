@@ -20,6 +20,8 @@ from enrich.model import Enricher, Resources, Use, Work
 from enrich.payload import STRENGTHS
 
 TABLE, REFINEMENTS = "evidence.toml", "refinements.csv"
+# States in which both sides sent something; what an analyzer's silence means depends on the port.
+_ANSWERED = frozenset({"open", "unrecognised", "undetected", "half"})
 OBSERVED = frozenset({"log", "log_alone", "dpi", "payload", "alpn"})
 Key = Mapping[str, Any]
 
@@ -56,6 +58,7 @@ KEYS: dict[str, Type] = {
     "payload_likely": pl.String,
     "server": pl.String,
     "server_address": pl.String,
+    "swapped": pl.String,
     "name_source": pl.String,
     "name_app": pl.String,
     "name_by": pl.String,
@@ -82,6 +85,7 @@ COLUMNS = (
     "_payload_likely",
     "_server",
     "_server_address",
+    "_swapped",
     "resp.name_source",
     "_name_app",
     "_name_by",
@@ -115,7 +119,7 @@ class Judge:
         self.shares: dict[str, float] = tables["application"]
         self.ceiling: float = tables["fusion"]["ceiling"]
         self.yields: list[str] = tables["fusion"]["yields"]
-        self.recognised = frozenset(tables["fusion"]["recognised"])
+        self.recognised: dict[str, list[str]] = tables["recognised"]
         rows = refinements.select("observed", "port", "transport", "protocol").iter_rows()
         self.refined = {(observed, port, transport): name for observed, port, transport, name in rows}
 
@@ -194,7 +198,7 @@ class Judge:
             if spoken is not None and spoken.protocol is not None:
                 yield Evidence(spoken.protocol, "alpn", alpn, "alpn")
         for name in detected:
-            yield Evidence(name, "dpi", name, "dpi")
+            yield Evidence(name, "dpi", name, "dpi.half" if key["state"] == "half" else "dpi")
 
     def _refine(self, item: Evidence, key: Key) -> Evidence:
         name = self.refined.get((item.claim, str(key["resp_port"]), key["proto"]))
@@ -202,16 +206,20 @@ class Judge:
 
     def _circumstantial(self, key: Key) -> Iterator[Evidence]:
         """What the server, the ports and the sizes say."""
-        state = key["state"]
-        if state == "unrecognised" and key["resp_asserts"] not in self.recognised:
-            state = "open"  # no analyzer's silence speaks against it
-        if key["server_address"] is not None:
+        state = answered = "open" if key["state"] in _ANSWERED else key["state"]
+        if key["resp_asserts"] in self.recognised.get(key["state"], ()):
+            state = "unrecognised"
+        if key["server"] is not None:
             for name in sorted(self.outermost(set(_split(key["server"])) - _denied(key["server"]))):
                 what = f"{key['server_address']}:{key['resp_port']}={name}"
-                kind = "server.open" if state == "unrecognised" else f"server.{state}"
-                yield self._refine(Evidence(name, "server", what, kind), key)
+                yield self._refine(Evidence(name, "server", what, f"server.{answered}"), key)
+        elif key["swapped"] is not None and state != "failed":
+            server, _, names = key["swapped"].rpartition("=")
+            for name in sorted(self.outermost(set(_split(names)) - _denied(names))):
+                yield Evidence(name, "server", f"{server}={name}", "server.swapped")
         if key["size"] is not None:
-            yield Evidence(key["size"], "size", key["size"], "size")
+            expected = key["size"] in (key["resp_asserts"], key["orig_asserts"])
+            yield Evidence(key["size"], "size", key["size"], "size" if expected else "size.alone")
         if key["size_denies"] is not None:
             yield Evidence(key["size_denies"], "size", f"not {key['size_denies']}", "size_denies")
         asserted = key["resp_asserts"]
@@ -305,6 +313,7 @@ def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     return keys.with_columns(
         kept("server", server),
         kept("server_address", server),
+        kept("swapped", ~server & ~own),
         kept("resp_port", port),
         kept("port_service", column("resp_asserts").is_not_null()),
         kept("orig_asserts", column("resp_asserts").is_null()),

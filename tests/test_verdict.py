@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from conftest import ROOT
 
+from enrich.batch import Batch, Form
 from enrich.survey import Survey
 from enrich.tables import Tables
 from enrich.verdict import KEYS, Evidence, Judge, judge_of, narrow
@@ -192,6 +193,40 @@ def test_a_port_means_in_a_network_what_is_inferred_there(judge: Judge) -> None:
     assert "port:5222/xmpp" not in (found.evidence or ())
 
 
+def test_what_an_analyzer_s_silence_says_depends_on_the_analyzer(judge: Judge) -> None:
+    ssh, xmpp = port(22, "ssh"), port(5222, "xmpp")
+    assert verdict(judge, **ssh, state="undetected").protocol is None  # Suricata knows SSH by its banner
+    assert verdict(judge, **xmpp, state="undetected") == verdict(judge, **xmpp)  # and has no parser for XMPP
+
+
+def test_half_a_detection_is_weak(judge: Judge) -> None:
+    whole, half = verdict(judge, service="ftp"), verdict(judge, service="ftp", state="half")
+    assert (half.protocol, half.evidence) == ("ftp", ["dpi:ftp"])
+    assert (half.confidence or 1) < 0.7 < (whole.confidence or 0)
+
+
+def test_a_server_that_stands_in_the_client_s_place_is_known_by_its_company(judge: Judge) -> None:
+    found = verdict(judge, resp_port=50000, swapped="2001:db8::1:2222=ssh")
+    assert (found.protocol, found.evidence) == ("ssh", ["server:2001:db8::1:2222=ssh"])
+    assert found.confidence is not None and found.confidence < 0.9
+    assert verdict(judge, resp_port=50000, swapped="192.0.2.1:443=http,tls").protocol == "http"
+    failed = verdict(judge, resp_port=50000, swapped="192.0.2.1:2222=ssh", state="failed")
+    assert failed.protocol is None
+
+
+def test_sizes_alone_are_never_quite_sure(judge: Judge) -> None:
+    call = verdict(judge, proto="udp", size="rtp")
+    assert (call.protocol, call.evidence) == ("rtp", ["size:rtp"])
+    assert call.confidence is not None and call.confidence < 0.9
+    probe = verdict(judge, **port(443, "quic", proto="udp", size="dnscrypt", size_denies="quic"))
+    assert probe.protocol == "dnscrypt"
+
+
+def test_an_answer_that_did_not_come_makes_a_user_s_port_no_surer(judge: Judge) -> None:
+    game = verdict(judge, **port(27015, "source_engine", proto="udp", state="one_way"))
+    assert game.confidence is not None and game.confidence < 0.9
+
+
 def test_evidence_is_told_strongest_first(judge: Judge) -> None:
     protocols, _ = judge.evidence(key(**port(22, "ssh", service="ssh", seen="ssh", payload_certain="ssh")))
     weights = [judge.weights[item.kind] for item in protocols]
@@ -219,6 +254,7 @@ def test_more_likely_none_of_them_is_no_answer(judge: Judge) -> None:
 
 def test_every_kind_of_evidence_has_a_weight_and_every_source_a_meaning() -> None:
     table = tomllib.loads((ROOT / "mappings/evidence.toml").read_text("utf-8"))
+    assert set(table["recognised"]) == {"unrecognised", "undetected"}
     penalties = {"contradicted", "size_denies"}
     sources = {kind.partition(".")[0] for kind in table["protocol"]} - penalties | table["application"].keys()
     assert sources - {"network_use", "port_use"} <= table["meaning"].keys()
@@ -238,11 +274,14 @@ def test_keys_that_are_judged_alike_are_one(judge: Judge) -> None:
         key(**port(443, "tls", negotiated="imap", agent_app="whatsapp")),
         key(**port(80, "http", name_app="youtube", name_source="host", name_by="y", server_app="spotify")),
         key(**port(80, "http", state="unrecognised")),
+        key(**port(80, "http", state="undetected")),
+        key(resp_port=50000, swapped="192.0.2.1:22=ssh"),
     ]
     frame = pl.DataFrame(flows, schema=KEYS)
     for before, after in zip(flows, narrow(frame).iter_rows(named=True), strict=True):
         assert judge.verdict(before) == judge.verdict(after)
-    own = pl.DataFrame([key(service="ssh", server=other) for other in ("ssh", "tls", None)], schema=KEYS)
+    company = [{"server": "ssh"}, {"server": "tls"}, {"swapped": "192.0.2.1:22=ssh"}, {}]
+    own = pl.DataFrame([key(service="ssh", **other) for other in company], schema=KEYS)
     assert narrow(own).unique().height == 1  # what was seen in the flow itself needs no company
     alike = pl.DataFrame([key(resp_port=50000 + number) for number in range(3)], schema=KEYS)
     assert narrow(alike).unique().height == 1
@@ -274,6 +313,32 @@ def test_how_far_a_connection_got(judge: Judge) -> None:
         service=[None, None, None, "ssh", None, None, None],
         history=["S", "Sr", "ShADadFf", "ShADadFf", "ShAgDad", "D", "ShADaFf"],
     ) == ["failed", "failed", "unrecognised", "open", "open", "one_way", "open"]
+
+
+def test_what_suricata_looked_for_in_vain(judge: Judge) -> None:
+    assert states(
+        judge,
+        proto=["tcp"] * 5 + ["udp"],
+        conn_state=["SF", "SF", "S0", None, "SF", None],
+        resp_pkts=[5, 5, 0, 0, 5, 5],
+        service=[None, "ftp", None, None, None, None],
+        _detection=["failed", "half", "failed", "failed", None, "failed"],
+    ) == ["undetected", "half", "failed", "one_way", "open", "open"]
+
+
+def test_a_server_in_the_client_s_place(judge: Judge) -> None:
+    survey = Survey(judge.catalogue, lambda: pytest.fail("no payloads here"), [])
+    ends = {"id.orig_h": ["10.0.0.9"], "id.orig_p": [4000], "id.resp_h": ["192.0.2.1"], "id.resp_p": [2222]}
+    survey.add(Batch("conn", Form.TSV, pl.DataFrame({"uid": ["C1"], **ends, "proto": ["tcp"], "service": ["ssh"]})))
+    survey.settle()
+    turned = {
+        name.replace("orig" if "orig" in name else "resp", "resp" if "orig" in name else "orig"): values
+        for name, values in ends.items()
+    }
+    frame = pl.DataFrame({"uid": ["C2", "C3", "C4"], **{name: values * 3 for name, values in turned.items()}})
+    frame = frame.with_columns(proto=pl.Series(["tcp", "udp", "tcp"]), **{"id.orig_p": pl.Series([2222, 2222, 2223])})
+    assert survey.about(frame)["_swapped"].to_list() == ["192.0.2.1:2222=ssh", None, None]
+    assert survey.about(frame.drop("id.orig_p"))["_swapped"].to_list() == [None] * 3
 
 
 def test_how_far_datagrams_got(judge: Judge) -> None:

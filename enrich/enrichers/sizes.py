@@ -1,6 +1,9 @@
-"""Sizes: what a flow's datagrams say for or against the protocol that its port asserts. Evidence for the verdict."""
+"""Sizes: what a flow's datagrams say for or against a protocol. Evidence for the verdict."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
@@ -11,26 +14,30 @@ TABLE = "sizes.csv"
 
 def prepare(resources: Resources) -> Work:
     """Read the rules; the work is one comparison of columns a rule."""
-    rules = resources.csv(TABLE).with_columns(pl.col("packets", "least", "most").cast(pl.Float64))
+    counts = ("fewest", "packets", "least", "most")
+    rules = resources.csv(TABLE).with_columns(pl.col(counts).cast(pl.Float64))
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
         claim = pl.coalesce("resp_asserts", "orig_asserts")
-        payload = {side: _payload(side) for side in ("orig", "resp")}
         out = {"fits": pl.lit(None, pl.String), "denies": pl.lit(None, pl.String)}
         for rule in rules.iter_rows(named=True):
-            packets = pl.col(f"{rule['side']}_pkts")
-            mean = payload[rule["side"]] / packets
-            holds = (
-                (claim == rule["protocol"])
-                & (pl.col("proto") == rule["transport"])
-                & (packets > 0)
-                & (packets <= rule["packets"])
-                & mean.is_between(rule["least"], rule["most"])
-            )
+            asserted = claim.is_null() if rule["asserted"] is None else claim == rule["asserted"]
+            holds = asserted & (pl.col("proto") == rule["transport"]) & _within(rule)
             out[rule["says"]] = pl.when(holds).then(pl.lit(rule["protocol"])).otherwise(out[rule["says"]])
         return keys.select(expression.alias(name) for name, expression in out.items())
 
     return work
+
+
+def _within(rule: Mapping[str, Any]) -> pl.Expr:
+    """Whether numbers and mean sizes of a flow's datagrams are within a rule's limits."""
+    sides = ("orig", "resp") if rule["side"] == "each" else (rule["side"],)
+    packets = {side: pl.col(f"{side}_pkts").fill_null(0) for side in sides}
+    sized = [
+        (packets[side] == 0) | (_payload(side) / packets[side]).is_between(rule["least"], rule["most"])
+        for side in sides
+    ]
+    return pl.max_horizontal(packets.values()).is_between(rule["fewest"], rule["packets"]) & pl.all_horizontal(sized)
 
 
 def _payload(side: str) -> pl.Expr:
@@ -42,7 +49,7 @@ def _payload(side: str) -> pl.Expr:
 _COUNT = pl.UInt64
 ENRICHER = Enricher(
     name="sizes",
-    doc="What packet counts and sizes say for or against the protocol that a port asserts.",
+    doc="What packet counts and sizes say for or against the protocol that a port asserts, or where none does.",
     keys={
         "proto": pl.String,
         "resp_asserts": pl.String,

@@ -57,7 +57,7 @@ def render(table: pl.DataFrame, names: dict[str, str]) -> pl.Series:
 def _lines(batch: Batch, texts: Texts) -> Lines:
     if batch.form is Form.JSON:
         return spliced(batch.raw, texts)
-    whole = batch.frame.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    whole = batch.fields.select(pl.struct(pl.all()).struct.json_encode()).to_series()
     parts: list[pl.Series | str] = [whole.str.head(-1), *texts]
     if batch.form is Form.EVE and batch.raw is not None:
         parts += [',"suricata":', batch.raw]

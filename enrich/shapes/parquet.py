@@ -33,7 +33,7 @@ def _own(batch: Batch) -> pl.DataFrame:
     if batch.raw is None or batch.form is Form.TSV:
         return batch.frame
     if batch.form is Form.EVE:
-        return batch.frame.with_columns(batch.raw.alias("suricata"))
+        return batch.fields.with_columns(batch.raw.alias("suricata"))
     found = objects(batch.raw)
     return found if found.width else batch.raw.to_frame("record")  # Parquet knows no rows without columns
 

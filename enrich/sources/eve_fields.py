@@ -21,6 +21,7 @@ _SOFTWARE = _object(proto_version=_S, software_version=_S)
 _VERSION = _object(major=_S, minor=_S)
 _HEADER = _object(name=_S, value=_S)
 _ANSWER = _object(rdata=_S, ttl=_I)
+_EXTENSION = _object(name=_S, values=pl.List(_S))
 COMMON: dict[str, Type] = {
     "timestamp": _S,
     "flow_id": _S,
@@ -38,6 +39,9 @@ COMMON: dict[str, Type] = {
 OWN: dict[str, dict[str, Type]] = {
     "conn": {
         "app_proto": _S,
+        "app_proto_ts": _S,
+        "app_proto_tc": _S,
+        "app_proto_orig": _S,
         "vlan": pl.List(_I),
         "flow": _object(pkts_toserver=_I, pkts_toclient=_I, bytes_toserver=_I, bytes_toclient=_I, start=_S, end=_S),
         "tcp": _object(tcp_flags_ts=_S, tcp_flags_tc=_S),
@@ -57,10 +61,20 @@ OWN: dict[str, dict[str, Type]] = {
     },
     "ssl": {
         "tls": _object(
-            sni=_S, subject=_S, issuerdn=_S, version=_S, ja3=_object(hash=_S), ja4=_S, session_resumed=pl.Boolean
+            sni=_S,
+            subject=_S,
+            issuerdn=_S,
+            version=_S,
+            ja3=_object(hash=_S),
+            ja4=_S,
+            session_resumed=pl.Boolean,
+            alpn_tc=_S,
+            alpn_ts=pl.List(_S),
+            server_alpns=pl.List(_S),
+            client_alpns=pl.List(_S),
         ),
     },
-    "quic": {"quic": _object(sni=_S, version=_S, ua=_S)},
+    "quic": {"quic": _object(sni=_S, version=_S, ua=_S, extensions=pl.List(_EXTENSION))},
     "ssh": {"ssh": _object(client=_SOFTWARE, server=_SOFTWARE)},
     "smtp": {
         "smtp": _object(helo=_S, mail_from=_S, rcpt_to=pl.List(_S)),
@@ -117,6 +131,21 @@ _RFB = {
 _QUERY = _at("dns", "queries").list.first()
 
 
+def _next_protocol() -> pl.Expr:
+    """What the sides agreed to speak inside TLS (RFC 7301): the server's choice, else a client's only offer.
+
+    Suricata 8 lists both sides' names; some builds of 7 log them as ``alpn_ts`` and ``alpn_tc``.
+    """
+    chosen = pl.coalesce(_at("tls", "server_alpns").list.first(), _at("tls", "alpn_tc"))
+    offered = pl.coalesce(_at("tls", "client_alpns"), _at("tls", "alpn_ts"))
+    return pl.coalesce(chosen, pl.when(offered.list.len() == 1).then(offered.list.first()))
+
+
+_ALPN = _at("quic", "extensions").list.eval(
+    pl.element().filter(pl.element().struct.field("name") == "alpn").struct.field("values").list.first()
+)
+
+
 def _has(flags: pl.Expr, bit: int) -> pl.Expr:
     return (flags & bit) > 0
 
@@ -152,11 +181,15 @@ def _ip_bytes(side: str) -> pl.Expr:
     return pl.max_horizontal(_at("flow", f"bytes_{side}") - packets * frame, packets * header)
 
 
-_FAILED = pl.col("app_proto").is_in(["failed", "unknown"])
+_KNOWN = pl.when(~pl.col("app_proto").is_in(["failed", "unknown"])).then(pl.col("app_proto"))
+# Suricata names each side's protocol apart where it found another there than in the whole, or none.
+_HALF = _KNOWN.is_not_null() & pl.any_horizontal(pl.col("app_proto_ts", "app_proto_tc").is_not_null())
 COLUMNS: dict[str, dict[str, pl.Expr]] = {
     "conn": {
         "ts": seconds(_at("flow", "start")),
-        "service": pl.when(~_FAILED).then(pl.col("app_proto")),
+        # What a connection spoke before it went over to another, such as TLS, comes first.
+        "service": pl.concat_str(pl.coalesce(pl.col("app_proto_orig") + ",", pl.lit("")), _KNOWN),
+        "_detection": pl.when(pl.col("app_proto") == "failed").then(pl.lit("failed")).when(_HALF).then(pl.lit("half")),
         "duration": (seconds(_at("flow", "end")) - seconds(_at("flow", "start"))).round(6),
         "conn_state": _conn_state(),
         "orig_pkts": _at("flow", "pkts_toserver"),
@@ -177,6 +210,7 @@ COLUMNS: dict[str, dict[str, pl.Expr]] = {
     "ssl": {
         "server_name": _at("tls", "sni"),
         "version": _at("tls", "version"),
+        "next_protocol": _next_protocol(),
         "subject": _at("tls", "subject"),
         "issuer": _at("tls", "issuerdn"),
         "ja3": _at("tls", "ja3", "hash"),
@@ -187,6 +221,7 @@ COLUMNS: dict[str, dict[str, pl.Expr]] = {
         "server_name": _at("quic", "sni"),
         "version": _at("quic", "version"),
         "user_agent": _at("quic", "ua"),
+        "client_protocol": _ALPN.list.first(),
     },
     "ssh": {"client": _banner("client"), "server": _banner("server")},
     "smtp": {
@@ -217,4 +252,7 @@ COLUMNS: dict[str, dict[str, pl.Expr]] = {
         "vendor_class": _at("dhcp", "vendor_class_identifier"),
     },
 }
-"""The columns of a log beside those that all have, each from the members of its events."""
+"""The columns of a log beside those that all have, each from the members of its events.
+
+Those whose name begins with an underscore are for the verdict only: they are not written.
+"""

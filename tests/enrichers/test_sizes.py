@@ -20,7 +20,7 @@ def said(**flow: Any) -> tuple[str | None, str | None]:
     return row["fits"], row["denies"]
 
 
-def flow(protocol: str, transport: str, packets: int, payload: float, **more: Any) -> dict[str, Any]:
+def flow(protocol: str | None, transport: str, packets: int, payload: float, **more: Any) -> dict[str, Any]:
     sizes = {"orig_pkts": packets, "orig_bytes": round(packets * payload)}
     return {"proto": transport, "resp_asserts": protocol, **sizes, **more}
 
@@ -28,13 +28,14 @@ def flow(protocol: str, transport: str, packets: int, payload: float, **more: An
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule['protocol']}-{rule['least']}-{rule['most']}")
 def test_a_rule_holds_within_its_limits_and_not_outside(rule: dict[str, str]) -> None:
     says = 0 if rule["says"] == "fits" else 1
-    base = {"protocol": rule["protocol"], "transport": rule["transport"]}
-    least, most, packets = int(rule["least"]), int(rule["most"]), int(rule["packets"])
+    base = {"protocol": rule["asserted"], "transport": rule["transport"]}
+    least, most, fewest, packets = (int(rule[name]) for name in ("least", "most", "fewest", "packets"))
     for payload in (least, most):
-        assert said(**flow(**base, packets=1, payload=payload))[says] == rule["protocol"]
+        assert said(**flow(**base, packets=fewest, payload=payload))[says] == rule["protocol"]
+    assert said(**flow(**base, packets=fewest - 1, payload=least))[says] is None
     assert said(**flow(**base, packets=packets + 1, payload=least))[says] is None or packets >= 65535
-    assert said(**flow(rule["protocol"], "tcp", 1, least)) == (None, None)
-    assert said(**flow("other", rule["transport"], 1, least)) == (None, None)
+    assert said(**flow(rule["asserted"], "tcp", fewest, least)) == (None, None)
+    assert said(**flow("other", rule["transport"], fewest, least)) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,26 @@ def test_the_originator_s_port_speaks_where_the_responder_s_does_not() -> None:
     sizes = {"proto": "udp", "orig_pkts": 1, "orig_bytes": 48}
     assert said(**sizes, orig_asserts="ntp") == ("ntp", None)
     assert said(**sizes, orig_asserts="ntp", resp_asserts="dns") == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"orig_bytes": 172 * 50, "resp_pkts": 2, "resp_bytes": 172 * 2}, "rtp"),
+        ({"orig_bytes": 172 * 50, "resp_pkts": 0}, "rtp"),
+        ({"orig_bytes": 172 * 50}, "rtp"),
+        ({"orig_bytes": 172 * 50, "resp_pkts": 2, "resp_bytes": 172 * 2 + 1}, None),
+        ({"orig_bytes": 172 * 50 - 1, "resp_pkts": 2, "resp_bytes": 172 * 2}, None),
+        ({"orig_bytes": 172 * 50, "orig_asserts": "tuyalp"}, None),
+    ],
+)
+def test_a_telephone_call_is_known_by_the_sizes_of_all_its_datagrams(sizes: dict[str, Any], expected: str) -> None:
+    assert said(proto="udp", orig_pkts=50, **sizes) == (expected, None)
+
+
+def test_dnscrypt_on_quic_s_port() -> None:
+    assert said(**flow("quic", "udp", 1, 512)) == ("dnscrypt", "quic")
+    assert said(**flow("quic", "udp", 2, 512)) == (None, None)
 
 
 def test_without_payload_counts_headers_are_taken_off_whole_packets() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import plain
+import polars as pl
 import pytest
+from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +78,53 @@ def test_a_flow_is_a_conn_record() -> None:
 @pytest.mark.parametrize("protocol", ["failed", "unknown"])
 def test_a_protocol_that_was_not_recognised_is_no_service(protocol: str) -> None:
     assert "service" not in mapped("conn", flow(app_proto=protocol))
+
+
+def test_what_detection_made_of_each_side() -> None:
+    assert mapped("conn", flow(app_proto="failed"))["_detection"] == "failed"
+    assert "_detection" not in mapped("conn", flow(app_proto="unknown"))
+    assert "_detection" not in mapped("conn", flow())
+    half = mapped("conn", flow(app_proto="ftp", app_proto_tc="failed"))
+    assert (half["service"], half["_detection"]) == ("ftp", "half")
+
+
+def test_what_a_connection_went_over_from_is_told_first() -> None:
+    assert mapped("conn", flow(app_proto="tls", app_proto_orig="smtp"))["service"] == "smtp,tls"
+    assert "service" not in mapped("conn", flow(app_proto="failed", app_proto_orig="smtp"))
+
+
+@pytest.mark.parametrize("form", ["ndjson", "parquet"])
+def test_what_is_for_the_verdict_only_is_not_written(run: Run, tmp_path: Path, form: str) -> None:
+    tcp = {"tcp_flags_ts": "1b", "tcp_flags_tc": "1b"}
+    (tmp_path / "eve.json").write_text(json.dumps(flow(app_proto="failed", dest_port=80, tcp=tcp)) + "\n")
+    out = run(tmp_path / "eve.json", "--format", form).out
+    if form == "parquet":
+        record = pl.read_parquet(out / "eve.conn.parquet").row(0, named=True)
+    else:
+        record = json.loads((out / "eve.conn.ndjson").read_text())
+    assert not [name for name in record if name.startswith("_")]
+    assert record["app.asserted"] == "http"
+    assert record.get("app.protocol") is None  # Suricata knows HTTP when it sees it
+
+
+@pytest.mark.parametrize(
+    ("tls", "expected"),
+    [
+        ({"server_alpns": ["h2"], "client_alpns": ["h2", "http/1.1"]}, "h2"),
+        ({"alpn_tc": "h2", "alpn_ts": ["h2", "http/1.1"]}, "h2"),
+        ({"client_alpns": ["h2", "http/1.1"]}, None),
+        ({"client_alpns": ["imap"]}, "imap"),
+        ({"alpn_ts": ["imap"]}, "imap"),
+        ({"server_alpns": [], "client_alpns": []}, None),
+    ],
+)
+def test_what_the_sides_agreed_to_speak_inside_tls(tls: dict[str, Any], expected: str | None) -> None:
+    assert mapped("ssl", event("tls", tls={"sni": "a.example", **tls})).get("next_protocol") == expected
+
+
+def test_what_a_client_offers_in_quic() -> None:
+    extensions = [{"name": "server_name", "values": ["a.example"]}, {"name": "alpn", "type": 16, "values": ["h3", "x"]}]
+    assert mapped("quic", event("quic", quic={"extensions": extensions}))["client_protocol"] == "h3"
 
 
 @pytest.mark.parametrize(
