@@ -61,6 +61,7 @@ PRIOR = {
     "port.user.unrecognised": -2.0,
     "port.user.failed": -1.5,
     "swapped": 1.8,
+    "swapped.failed": -1.5,
     "application": 1.0,
     "network": 1.0,
     "size": 2.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -42,6 +42,7 @@ class Protocol:
     ports: tuple[tuple[int, int, str], ...]
     alpn: tuple[str, ...]
     carrier: bool
+    over: tuple[str, ...]
     obsolete: str | None
 
 
@@ -131,6 +132,19 @@ class Catalogue:
     def canonical(self, alias: str) -> str | None:
         """The protocol that Zeek, Suricata or IANA calls so."""
         return self.by_alias.get(alias)
+
+    def runs_over(self, protocol: str, transport: str) -> bool:
+        """Whether a protocol is one of that transport. IANA gave most names both TCP and UDP (RFC 6335 section 7.2)."""
+        transports = {own for _, _, own in self.protocols[protocol].ports}
+        return not transports or transport in transports
+
+    def agree(self, asserted: str, observed: Collection[str]) -> bool:
+        """Whether what was observed of a flow may be what its port asserts: the same, around it or inside it."""
+        over = self.protocols[asserted].over if asserted in self.protocols else ()
+        return any(
+            name == asserted or name in over or (name in self.protocols and asserted in self.protocols[name].over)
+            for name in observed
+        )
 
     def application_of(self, name: str) -> tuple[str, str] | None:
         """The application that a folded host name belongs to, with the name, suffix or words that say so.
@@ -255,6 +269,7 @@ def _protocol(entry: dict[str, Any]) -> Protocol:
         ports=tuple(_ports(entry.get("ports", ()))),
         alpn=tuple(entry.get("alpn", ())),
         carrier=entry.get("carrier", False),
+        over=tuple(entry.get("over", ())),
         obsolete=entry.get("obsolete"),
     )
 

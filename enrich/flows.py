@@ -15,8 +15,8 @@ from enrich.model import Resources
 
 OWN_SCOPES = ("private", "link_local")
 # Zeek's conn_state where no SYN of the originator was seen.
-_NO_SYN = ("OTH", "SHR", "RSTRH")
-ANSWERED = ("open", "unrecognised", "undetected", "half")
+NO_SYN = ("OTH", "SHR", "RSTRH")
+ANSWERED = ("open", "empty", "unrecognised", "undetected", "half")
 NO_HOST = ("multicast", "broadcast")
 _ADDRESS = {"orig": "id.orig_h", "resp": "id.resp_h"}
 _PLACES = frozenset({"orig.scope", "resp.scope", "local_orig", "local_resp"})
@@ -105,7 +105,7 @@ class Border:
             (pl.col("service").is_not_null() | pl.col("_seen").is_not_null()).alias("_observed"),
             (pl.col("proto") == "tcp").alias("_tcp"),
             (pl.col("proto") == "udp").alias("_udp"),
-        ).with_columns((~(pl.col("_tcp") & among(pl.col("conn_state"), _NO_SYN))).fill_null(True).alias("_oriented"))
+        ).with_columns((~(pl.col("_tcp") & among(pl.col("conn_state"), NO_SYN))).fill_null(True).alias("_oriented"))
 
 
 def border(resources: Resources) -> Border:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from enrich import ftp_replies
+from enrich import flow_states, ftp_replies
 from enrich.applications import Catalogue
 from enrich.batch import Batch
 from enrich.dns_answers import Answers
@@ -45,15 +45,9 @@ _READ: dict[str, frozenset[str]] = {
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "certificate.issuer", "san.dns"}),
 }
 # What :meth:`Survey.about` reads of a conn batch.
-ABOUT = _READ["conn"] | _FLOW | {"ts", "id.orig_h", "id.orig_p", "conn_state", "history"}
-ABOUT |= {"resp_pkts", "orig_pkts", "orig_ip_bytes"}
-# Addresses that stand for many hosts, so that none answers from there: multicast and, as far as it shows, broadcast.
-_GROUP = r"^2(?:2[4-9]|3[0-9])\.|\.255$|^[fF][fF][0-9a-fA-F]{2}:"
-_STATES = ("open", "failed", "one_way", "group", "unrecognised", "undetected", "half")
+ABOUT = _READ["conn"] | _FLOW | flow_states.READS | {"ts", "id.orig_h", "id.orig_p"}
 # So many different values of service are remembered.
 _SERVICES = 100_000
-# Bytes of IPv4's and UDP's headers (RFC 791, RFC 768): a packet of no more carries nothing.
-_HEADERS = 28
 
 
 class Survey:
@@ -317,7 +311,7 @@ class Survey:
                 "_server": spoken,
                 "_swapped": null if servers is None else self._swapped(frame, spoken),
                 "_server_address": frame["id.resp_h"].cast(pl.String) if "id.resp_h" in frame.columns else null,
-                "_state": self._state(frame),
+                "_state": flow_states.states(frame, self.failed_states),
                 "_server_name": texts[height:],
             }
         )
@@ -360,45 +354,6 @@ class Survey:
         known = found.is_not_null().arg_true()  # few
         place = ends[known].select(pl.concat_str("id.resp_h", pl.lit(":"), "id.resp_p", pl.lit("="))).to_series()
         return out.scatter(rows.gather(known), place + found.gather(known))
-
-    def _state(self, frame: pl.DataFrame) -> pl.Series:
-        """How far a flow got.
-
-        failed: there was no payload, from TCP that never opened or in datagrams; group: sent to a group of hosts;
-        one_way: nobody answered; unrecognised: both sides sent payload, all of it was seen, and no analyzer of Zeek's
-        knew it; undetected: no parser of Suricata's; half: it knew one side's payload, not the other's; open: the rest.
-        """
-        there = set(frame.columns)
-        states = np.full(frame.height, _STATES.index("open"), np.uint8)
-        nobody = pl.Series([False]).new_from_index(0, frame.height)
-        tcp = (frame["proto"] == "tcp").fill_null(False) if "proto" in there else nobody
-        silent = (frame["resp_pkts"] == 0).fill_null(False) if "resp_pkts" in there else nobody
-        if silent.any():
-            rows = silent.arg_true().to_numpy()
-            states[rows] = _STATES.index("one_way")
-            if "id.resp_h" in there:
-                group = frame["id.resp_h"].gather(rows).cast(pl.String).str.contains(_GROUP).fill_null(False)
-                states[rows[group.to_numpy()]] = _STATES.index("group")
-            if {"proto", "orig_pkts", "orig_ip_bytes"} <= there:
-                datagrams = (frame["proto"] == "udp") & silent & (frame["orig_pkts"] > 0)
-                empty = datagrams & (frame["orig_ip_bytes"] <= frame["orig_pkts"] * _HEADERS)
-                states[empty.fill_null(False).to_numpy()] = _STATES.index("failed")
-        if {"service", "history"} <= there:
-            # Zeek's history: capitals are the originator's; S and H open the connection, D is payload, G a gap.
-            rows = (tcp & frame["service"].is_null() & ~silent).arg_true().to_numpy()
-            history = frame["history"].gather(rows)
-            for letter, held in (("D", True), ("d", True), ("g", False), ("G", False)):
-                kept = (history.str.contains(letter, literal=True) == held).fill_null(False)
-                rows, history = rows[kept.to_numpy()], history.filter(kept)
-            states[rows[history.str.starts_with("S").to_numpy()]] = _STATES.index("unrecognised")
-        if "_detection" in there:
-            told = (frame["_detection"] == "failed").fill_null(False) & tcp & ~silent
-            states[told.to_numpy()] = _STATES.index("undetected")
-            states[(frame["_detection"] == "half").fill_null(False).to_numpy()] = _STATES.index("half")
-        if "conn_state" in there:
-            failed = tcp & frame["conn_state"].is_in(self.failed_states).fill_null(False)
-            states[failed.to_numpy()] = _STATES.index("failed")
-        return pl.Series(_STATES).gather(states)
 
 
 def _zero_nulls(keys: Keys, texts: pl.Series) -> Keys:

@@ -15,14 +15,16 @@ import polars as pl
 from enrich import inferences
 from enrich.applications import Catalogue, load
 from enrich.columns import Type
+from enrich.flows import NO_SYN
 from enrich.inferences import Inference, Inferences
 from enrich.model import Enricher, Resources, Use, Work
 from enrich.payload import STRENGTHS
 
 TABLE, REFINEMENTS = "evidence.toml", "refinements.csv"
-# States in which both sides sent something; what an analyzer's silence means depends on the port.
-_ANSWERED = frozenset({"open", "unrecognised", "undetected", "half"})
+# States that are no kinds of evidence: what an analyzer's silence means depends on the port.
+_TOLD = {"empty": "failed", "unrecognised": "open", "undetected": "open", "half": "open"}
 OBSERVED = frozenset({"log", "log_alone", "dpi", "payload", "alpn"})
+SYSTEM = 1024  # ports below it are the system's (RFC 6335 section 6)
 Key = Mapping[str, Any]
 
 
@@ -48,7 +50,9 @@ KEYS: dict[str, Type] = {
     "resp_port": pl.UInt16,
     "port_service": pl.String,
     "resp_asserts": pl.String,
+    "orig_port": pl.UInt16,
     "orig_asserts": pl.String,
+    "conn_state": pl.String,
     "state": pl.String,
     "size": pl.String,
     "size_denies": pl.String,
@@ -75,7 +79,9 @@ COLUMNS = (
     "id.resp_p",
     "port.service",
     "_resp_asserts",
+    "id.orig_p",
     "_orig_asserts",
+    "conn_state",
     "_state",
     "_size_fits",
     "_size_denies",
@@ -206,7 +212,7 @@ class Judge:
 
     def _circumstantial(self, key: Key) -> Iterator[Evidence]:
         """What the server, the ports and the sizes say."""
-        state = answered = "open" if key["state"] in _ANSWERED else key["state"]
+        state = answered = _TOLD.get(key["state"], key["state"])
         if key["resp_asserts"] in self.recognised.get(key["state"], ()):
             state = "unrecognised"
         if key["server"] is not None:
@@ -226,12 +232,13 @@ class Judge:
         inferred = self._inferred(key) if key["resp_network"] is not None else None
         if inferred is not None and inferred.protocol not in (None, asserted):
             return  # what the port stands for in general is not what it stands for in this network
-        if asserted is not None:
+        rival = key["orig_asserts"] if asserted is None or _may_be_turned(key) else None
+        system = int(key["resp_port"] or 0) < SYSTEM
+        if asserted is not None and (system or rival is None or int(key["orig_port"] or SYSTEM) >= SYSTEM):
             what = f"{key['resp_port']}/{key['port_service'] or asserted}"
-            kind = "system" if int(key["resp_port"] or 0) < 1024 else "user"
-            yield Evidence(asserted, "port", what, f"port.{kind}.{state}")
-        elif key["orig_asserts"] is not None:
-            yield Evidence(key["orig_asserts"], "swapped", key["orig_asserts"], "swapped")
+            yield Evidence(asserted, "port", what, f"port.{'system' if system else 'user'}.{state}")
+        if rival is not None:
+            yield Evidence(rival, "swapped", rival, "swapped.failed" if state == "failed" else "swapped")
 
     def verdict(self, key: Key) -> tuple[object, ...]:
         """The values of ``app.*`` for one combination of keys, in the order of ADDS."""
@@ -242,8 +249,8 @@ class Judge:
             applications = [item for item in applications if item.source != "network" or item.what != item.claim]
         application = applications[0].claim if applications else None
         evidence = [str(item) for item in (*protocols, *applications)] or None
-        observed = {item.claim for item in protocols if item.source in OBSERVED}
-        contradiction = asserted not in observed if observed and asserted is not None else None
+        observed = _observed_of(protocols)
+        contradiction = not self.catalogue.agree(asserted, observed) if observed and asserted is not None else None
         category = self.catalogue.category(chosen, application)
         return chosen, application, category, confidence, evidence, asserted, contradiction
 
@@ -258,13 +265,14 @@ class Judge:
         What was observed in one flow is layered, not contradictory; and what is only asserted is no rival to it: an
         assertion that observation contradicts lowers the confidence in what was observed.
         """
-        observed = {item.claim for item in protocols if item.source in OBSERVED}
+        observed = _observed_of(protocols)
         outermost = self.outermost(observed)
         claims: dict[str, list[str]] = {}
         for item in protocols:
             if not observed or item.claim in outermost:
                 claims.setdefault(item.claim, []).append(item.kind)
-        if observed and any(item.source == "port" and item.claim not in observed for item in protocols):
+        asserted = [item.claim for item in protocols if item.source == "port"]
+        if observed and not all(self.catalogue.agree(claim, observed) for claim in asserted):
             for kinds in claims.values():
                 kinds.append("contradicted")
         return claims
@@ -290,6 +298,12 @@ class Judge:
         return left
 
 
+def _observed_of(protocols: list[Evidence]) -> set[str]:
+    """The protocols that were observed: of both sides, and such that these sizes can be theirs."""
+    denied = {item.claim for item in protocols if item.kind == "size_denies"}
+    return {item.claim for item in protocols if item.source in OBSERVED and item.kind != "dpi.half"} - denied
+
+
 def _split(names: str | None) -> list[str]:
     return [name for name in names.split(",") if not name.startswith("-")] if names else []
 
@@ -299,6 +313,19 @@ def _denied(names: str | None) -> set[str]:
     return {name[1:] for name in names.split(",") if name.startswith("-")} if names else set()
 
 
+def _may_be_turned(key: Key) -> bool:
+    """Whether the originator may be the server although the responder's port asserts something, too.
+
+    It may where no SYN was seen and its port is a system's: the other is rather a client's by chance. And datagrams
+    that nobody answered may be answers that somebody else asked for.
+    """
+    if key["orig_asserts"] in (None, key["resp_asserts"]):
+        return False
+    if key["proto"] == "udp":
+        return key["state"] == "one_way" or int(key["orig_port"] or SYSTEM) < SYSTEM
+    return key["conn_state"] in NO_SYN and int(key["orig_port"] or SYSTEM) < SYSTEM
+
+
 def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     """Blank what cannot matter, so that flows that are judged alike share a key."""
     column = pl.col
@@ -306,6 +333,9 @@ def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     server = column("server").is_not_null() & ~own
     port = server | column("resp_asserts").is_not_null() | column("resp_network").is_not_null()
     named = column("name_app").is_not_null()
+    unanswered = (column("proto") == "udp") & (column("state") == "one_way")
+    unseen = ((column("proto") == "udp") | column("conn_state").is_in(NO_SYN)) & (column("orig_port") < SYSTEM)
+    turned = (column("orig_asserts") != column("resp_asserts")) & (unanswered | unseen)
 
     def kept(name: str, condition: pl.Expr) -> pl.Expr:
         return pl.when(condition).then(column(name)).alias(name)
@@ -316,7 +346,9 @@ def narrow(keys: pl.DataFrame) -> pl.DataFrame:
         kept("swapped", ~server & ~own),
         kept("resp_port", port),
         kept("port_service", column("resp_asserts").is_not_null()),
-        kept("orig_asserts", column("resp_asserts").is_null()),
+        kept("orig_asserts", column("resp_asserts").is_null() | turned),
+        kept("orig_port", turned),
+        kept("conn_state", turned),
         kept("name_source", named),
         kept("certificate_app", ~named),
         kept("agent_app", ~named),

@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "systems",
     ),
     ("enrichers", "sources", "shapes", "sinks"),
-    ("ftp_replies", "survey", "verdict", "flows", "hosts", "findings", "traffic"),
+    ("flow_states", "ftp_replies", "survey", "verdict", "flows", "hosts", "findings", "traffic"),
     ("registry",),
     ("configuration", "engine", "report", "state"),
     ("written",),

@@ -203,6 +203,8 @@ def test_half_a_detection_is_weak(judge: Judge) -> None:
     whole, half = verdict(judge, service="ftp"), verdict(judge, service="ftp", state="half")
     assert (half.protocol, half.evidence) == ("ftp", ["dpi:ftp"])
     assert (half.confidence or 1) < 0.7 < (whole.confidence or 0)
+    pop3 = verdict(judge, **port(110, "pop3", service="ftp", state="half"))
+    assert (pop3.protocol, pop3.contradiction) == ("pop3", None)
 
 
 def test_a_server_that_stands_in_the_client_s_place_is_known_by_its_company(judge: Judge) -> None:
@@ -220,6 +222,48 @@ def test_sizes_alone_are_never_quite_sure(judge: Judge) -> None:
     assert call.confidence is not None and call.confidence < 0.9
     probe = verdict(judge, **port(443, "quic", proto="udp", size="dnscrypt", size_denies="quic"))
     assert probe.protocol == "dnscrypt"
+
+
+def test_a_detection_that_sizes_rule_out_is_none(judge: Judge) -> None:
+    probe = port(443, "quic", proto="udp", service="quic", size="dnscrypt", size_denies="quic")
+    found = verdict(judge, **probe)
+    assert (found.protocol, found.contradiction) == ("dnscrypt", None)
+
+
+@pytest.mark.parametrize(
+    ("proto", "conn_state", "state", "expected"),
+    [
+        ("tcp", "OTH", "open", ["swapped:tls"]),
+        ("tcp", "SF", "open", ["port:50000/drda"]),
+        ("tcp", None, "open", ["port:50000/drda"]),
+        ("udp", None, "open", ["swapped:tls"]),
+    ],
+)
+def test_a_system_s_port_is_rather_the_server_s(
+    judge: Judge, proto: str, conn_state: str, state: str, expected: list[str]
+) -> None:
+    ends = port(50000, "drda", proto=proto, conn_state=conn_state, state=state, orig_port=443, orig_asserts="tls")
+    found = verdict(judge, **ends)
+    assert (found.evidence, found.asserted) == (expected, "drda")
+
+
+def test_datagrams_that_nobody_asked_for_are_not_surely_what_their_port_says(judge: Judge) -> None:
+    reflected = port(443, "quic", proto="udp", state="one_way", orig_port=11211, orig_asserts="memcached")
+    found = verdict(judge, **reflected)
+    assert set(found.evidence or ()) == {"port:443/quic", "swapped:memcached"}
+    assert found.confidence is not None and found.confidence < 0.75
+
+
+def test_what_never_got_going_is_nothing_the_other_way_round_either(judge: Judge) -> None:
+    assert verdict(judge, resp_port=50000, orig_port=80, orig_asserts="http", state="empty").protocol is None
+
+
+def test_a_protocol_inside_another_contradicts_no_port(judge: Judge) -> None:
+    smb = verdict(judge, **port(139, "netbios", service="smb"))
+    assert (smb.protocol, smb.contradiction) == ("smb", False)
+    assert verdict(judge, **port(9001, "tor", service="ssl")).contradiction is False
+    assert verdict(judge, **port(9001, "tor", service="ssh")).contradiction is True
+    assert (smb.confidence or 0) == verdict(judge, resp_port=4139, service="smb").confidence
 
 
 def test_an_answer_that_did_not_come_makes_a_user_s_port_no_surer(judge: Judge) -> None:
@@ -276,6 +320,10 @@ def test_keys_that_are_judged_alike_are_one(judge: Judge) -> None:
         key(**port(80, "http", state="unrecognised")),
         key(**port(80, "http", state="undetected")),
         key(resp_port=50000, swapped="192.0.2.1:22=ssh"),
+        key(**port(50000, "drda", conn_state="OTH", orig_port=443, orig_asserts="tls")),
+        key(**port(50000, "drda", conn_state="SF", orig_port=443, orig_asserts="tls")),
+        key(**port(443, "quic", proto="udp", state="one_way", orig_port=11211, orig_asserts="memcached")),
+        key(**port(443, "quic", proto="udp", orig_port=11211, orig_asserts="memcached")),
     ]
     frame = pl.DataFrame(flows, schema=KEYS)
     for before, after in zip(flows, narrow(frame).iter_rows(named=True), strict=True):
@@ -315,6 +363,16 @@ def test_how_far_a_connection_got(judge: Judge) -> None:
     ) == ["failed", "failed", "unrecognised", "open", "open", "one_way", "open"]
 
 
+def test_connections_that_carried_nothing(judge: Judge) -> None:
+    histories = ["ShR", "ShAFf", "^h", "^r", "Aa", "ShADaR", "ShAG", "ShAd", None]
+    expected = ["empty", "empty", "empty", "empty", "open", "open", "open", "open", "open"]
+    columns = {"proto": ["tcp"] * 9, "resp_pkts": [3] * 9, "history": histories}
+    assert states(judge, **columns, conn_state=["RSTO"] * 9, service=[None] * 9) == expected
+    assert states(judge, **columns) == expected
+    empty = verdict(judge, **port(443, "tls", state="empty"))
+    assert empty.protocol is None
+
+
 def test_what_suricata_looked_for_in_vain(judge: Judge) -> None:
     assert states(
         judge,
@@ -322,8 +380,8 @@ def test_what_suricata_looked_for_in_vain(judge: Judge) -> None:
         conn_state=["SF", "SF", "S0", None, "SF", None],
         resp_pkts=[5, 5, 0, 0, 5, 5],
         service=[None, "ftp", None, None, None, None],
-        _detection=["failed", "half", "failed", "failed", None, "failed"],
-    ) == ["undetected", "half", "failed", "one_way", "open", "open"]
+        _detection=["failed", "half", "failed", "failed", "empty", "half"],
+    ) == ["undetected", "half", "failed", "one_way", "empty", "half"]
 
 
 def test_a_server_in_the_client_s_place(judge: Judge) -> None:

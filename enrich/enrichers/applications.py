@@ -31,7 +31,7 @@ def _prepare_ports(resources: Resources) -> Work:
     claimed = dict(catalogue.by_port)
     for port, transport, service in named.iter_rows():
         claim = catalogue.canonical(service)
-        if claim is not None:
+        if claim is not None and catalogue.runs_over(claim, transport):
             claimed.setdefault((port, transport), claim)
     known = pl.DataFrame(
         [(port, transport, name) for (port, transport), name in claimed.items()],

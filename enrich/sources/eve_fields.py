@@ -182,6 +182,16 @@ def _ip_bytes(side: str) -> pl.Expr:
 
 
 _KNOWN = pl.when(~pl.col("app_proto").is_in(["failed", "unknown"])).then(pl.col("app_proto"))
+# A connection without payload, as far as sizes tell: no packets but those that open and close it, each no more than the
+# headers of IP and TCP with their usual options.
+_EMPTY = (
+    pl.col("app_proto").is_null()
+    & (_conn_state() != "OTH")
+    & pl.all_horizontal(
+        (_at("flow", f"pkts_{side}") <= 4) & (_ip_bytes(side) <= 52 * _at("flow", f"pkts_{side}") + 8)
+        for side in ("toserver", "toclient")
+    )
+)
 # Suricata names each side's protocol apart where it found another there than in the whole, or none.
 _HALF = _KNOWN.is_not_null() & pl.any_horizontal(pl.col("app_proto_ts", "app_proto_tc").is_not_null())
 COLUMNS: dict[str, dict[str, pl.Expr]] = {
@@ -189,7 +199,12 @@ COLUMNS: dict[str, dict[str, pl.Expr]] = {
         "ts": seconds(_at("flow", "start")),
         # What a connection spoke before it went over to another, such as TLS, comes first.
         "service": pl.concat_str(pl.coalesce(pl.col("app_proto_orig") + ",", pl.lit("")), _KNOWN),
-        "_detection": pl.when(pl.col("app_proto") == "failed").then(pl.lit("failed")).when(_HALF).then(pl.lit("half")),
+        "_detection": pl.when(pl.col("app_proto") == "failed")
+        .then(pl.lit("failed"))
+        .when(_HALF)
+        .then(pl.lit("half"))
+        .when(_EMPTY)
+        .then(pl.lit("empty")),
         "duration": (seconds(_at("flow", "end")) - seconds(_at("flow", "start"))).round(6),
         "conn_state": _conn_state(),
         "orig_pkts": _at("flow", "pkts_toserver"),

@@ -25,7 +25,7 @@ CATEGORIES = set(  # the closed vocabulary of `app.category`
         """,
     )
 )
-PROTOCOL_KEYS = {"name", "category", "aliases", "logs", "ports", "alpn", "carrier", "obsolete"}
+PROTOCOL_KEYS = {"name", "category", "aliases", "logs", "ports", "alpn", "carrier", "over", "obsolete"}
 APPLICATION_KEYS = {
     "name",
     "category",
@@ -228,6 +228,12 @@ def test_a_log_speaks_of_one_protocol() -> None:
     logs = [log for entry in PROTOCOLS for log in entry.get("logs", [])]
     assert not repeated(logs)
     assert {"ssl", "dns", "http", "ssh", "smb_files"} <= set(logs)
+
+
+def test_what_a_protocol_runs_inside_is_a_protocol() -> None:
+    names = {entry["name"] for entry in PROTOCOLS}
+    for entry in PROTOCOLS:
+        assert set(entry.get("over", [])) <= names - {entry["name"]}, entry["name"]
 
 
 def test_an_application_can_be_recognised_and_speaks_a_known_protocol() -> None:

@@ -84,6 +84,12 @@ def test_what_detection_made_of_each_side() -> None:
     assert mapped("conn", flow(app_proto="failed"))["_detection"] == "failed"
     assert "_detection" not in mapped("conn", flow(app_proto="unknown"))
     assert "_detection" not in mapped("conn", flow())
+    counted = {"pkts_toserver": 3, "pkts_toclient": 2, "bytes_toserver": 3 * 66 + 8, "bytes_toclient": 2 * 66 + 8}
+    tcp = {"tcp_flags_ts": "13", "tcp_flags_tc": "13"}
+    nothing = flow(app_proto=None, flow=counted, tcp=tcp)
+    assert mapped("conn", nothing)["_detection"] == "empty"
+    assert "_detection" not in mapped("conn", {**nothing, "flow": {**counted, "bytes_toserver": 3 * 66 + 14}})
+    assert "_detection" not in mapped("conn", {**nothing, "tcp": {"tcp_flags_ts": "11", "tcp_flags_tc": "11"}})
     half = mapped("conn", flow(app_proto="ftp", app_proto_tc="failed"))
     assert (half["service"], half["_detection"]) == ("ftp", "half")
 
