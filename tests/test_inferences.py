@@ -79,7 +79,8 @@ def test_the_shipped_table_speaks_of_known_things_and_no_row_hides_behind_anothe
         assert row["note"], row
         expected = Inference(row["protocol"], row["application"])
         ports = {int(row["port"]), int(row["last_port"] or row["port"])}
-        assert expected in {known.find(row["network"], row["transport"], port) for port in ports}, row
+        for transport in row["transport"].split("+"):
+            assert expected in {known.find(row["network"], transport, port) for port in ports}, row
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,8 @@ def test_the_shipped_table_speaks_of_known_things_and_no_row_hides_behind_anothe
         ("googleservices", "tcp", 853, Inference("tls", "doh_dot")),
         ("facebook", "tcp", 443, None),
         (None, "udp", 443, None),
+        ("threema", "tcp", 5222, Inference("threema", "threema")),
+        (None, "udp", 3386, Inference("gtp", "gtp_prime")),
     ],
 )
 def test_what_organisations_publish(network: str, transport: str, port: int, expected: Inference | None) -> None:
