@@ -3,7 +3,8 @@
 
     fit_evidence.py SHARED [--write]
 
-SHARED holds data/flows (one folder of logs a capture, truth.csv), data/site-a (a site with its truth, scans and failed
+SHARED holds data/flows (one folder of logs a capture, truth.csv, and the captures, whose first payloads tell what a
+payload.log of the Zeek package would), data/site-a (a site with its truth, scans and failed
 connections included: there, no claim is right) and tools (the vocabulary that folds labels). The
 flows of one capture and label weigh their number to the power of 0.75, so that no big capture decides alone. The
 model is multinomial: a
@@ -22,7 +23,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import first_payloads
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -36,7 +39,8 @@ from enrich.verdict import COLUMNS, KEYS, TABLE, Judge, judge_of
 
 PENALTY = 0.003
 SHARE = 0.75
-# Where the weights start and what the penalty holds them to: what each kind of evidence is worth by its nature.
+# Where the weights start and what the penalty holds them to: what each kind of evidence is worth by its nature. Of ALPN
+# these captures have next to nothing: both sides' own word for what follows is worth about what a signature is.
 PRIOR = {
     "log": 1.8,
     "log_alone": 0.9,
@@ -91,7 +95,7 @@ Fold = Callable[[str], str]
 class Example:
     """A flow: which features each claim has, which claim is right (None: none of them), how much it counts."""
 
-    capture: str
+    capture: Path
     claims: dict[str, list[str]]
     right: str | None
     label: str
@@ -160,7 +164,7 @@ def examples(folder: Path, truth: dict[str, dict[object, dict[str, str]]], judge
             claims = judge.claims(protocols)
             meant = {fold(name) for name in label["protocol"].split("|")}
             right = next((claim for claim in claims if fold(claim) in meant), None)
-            out.append(Example(str(folder), claims, right, label["protocol"]))
+            out.append(Example(folder, claims, right, label["protocol"]))
     return out
 
 
@@ -176,7 +180,7 @@ def judge_tables() -> Tables:
 
 def weigh(found: list[Example]) -> None:
     """A capture's flows of one label weigh a little less each, the more there are."""
-    count: dict[tuple[str, str], int] = defaultdict(int)
+    count: dict[tuple[Path, str], int] = defaultdict(int)
     for example in found:
         count[(example.capture, example.label)] += 1
     for example in found:
@@ -253,15 +257,27 @@ def main() -> None:
     for kind in ("zeek", "eve"):
         truth[kind] = site_truth(site / "truth/flows_detail.csv")
     found: list[Example] = []
-    for kind in ("zeek", "eve"):
-        for folder in (*sorted((args.shared / "data/flows" / kind).iterdir()), site / kind):
+    flows = args.shared / "data/flows"
+    with TemporaryDirectory() as temporary:
+        for logs in sorted((flows / "zeek").iterdir()):
+            folder = Path(temporary) / logs.name
+            folder.mkdir()
+            first_payloads.add(logs, flows / "pcap" / logs.name, folder)
+        of_package = sorted(Path(temporary).iterdir())
+        of_sensors = [
+            *sorted((flows / "zeek").iterdir()),
+            *sorted((flows / "eve").iterdir()),
+            site / "zeek",
+            site / "eve",
+        ]
+        for folder in (*of_sensors, *of_package):
             found += examples(folder, truth, judge, fold)
     weigh(found)
-    captures = sorted({example.capture for example in found})
+    captures = sorted({example.capture.name for example in found})
     for half in (0, 1):
         held = set(captures[half::2])
-        learned = fit([e for e in found if e.capture not in held], PRIOR)
-        print("held out half", half, calibration([e for e in found if e.capture in held], learned))
+        learned = fit([e for e in found if e.capture.name not in held], PRIOR)
+        print("held out half", half, calibration([e for e in found if e.capture.name in held], learned))
     weights = fit(found, PRIOR)
     print("all", calibration(found, weights))
     for name, value in weights.items():

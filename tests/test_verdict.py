@@ -96,6 +96,7 @@ def test_a_log_that_the_service_does_not_confirm_is_weaker(judge: Judge) -> None
         ("ssl,smtp", "smtp"),
         ("http,websocket", "websocket"),
         ("-ssl,http", "http"),
+        ("stun,dtls", "dtls"),
     ],
 )
 def test_what_carries_and_protects_gives_way_to_what_is_carried(judge: Judge, service: str, protocol: str) -> None:
