@@ -16,15 +16,23 @@ def prepare(resources: Resources) -> Work:
     """Read the rules; the work is one comparison of columns a rule."""
     counts = ("fewest", "packets", "least", "most")
     rules = resources.csv(TABLE).with_columns(pl.col(counts).cast(pl.Float64))
+    claim = pl.coalesce("resp_asserts", "orig_asserts")
+    # Most flows are of no protocol that a rule speaks of.
+    spoken_of = pl.col("proto").is_in(rules["transport"].unique().to_list()) & pl.any_horizontal(
+        claim == text if text is not None else claim.is_null() for text in rules["asserted"].unique()
+    ).fill_null(False)
+    out = {"fits": pl.lit(None, pl.String), "denies": pl.lit(None, pl.String)}
+    for rule in rules.iter_rows(named=True):
+        asserted = pl.col("_claim").is_null() if rule["asserted"] is None else pl.col("_claim") == rule["asserted"]
+        holds = asserted & (pl.col("proto") == rule["transport"]) & _within(rule)
+        out[rule["says"]] = pl.when(holds).then(pl.lit(rule["protocol"])).otherwise(out[rule["says"]])
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
-        claim = pl.coalesce("resp_asserts", "orig_asserts")
-        out = {"fits": pl.lit(None, pl.String), "denies": pl.lit(None, pl.String)}
-        for rule in rules.iter_rows(named=True):
-            asserted = claim.is_null() if rule["asserted"] is None else claim == rule["asserted"]
-            holds = asserted & (pl.col("proto") == rule["transport"]) & _within(rule)
-            out[rule["says"]] = pl.when(holds).then(pl.lit(rule["protocol"])).otherwise(out[rule["says"]])
-        return keys.select(expression.alias(name) for name, expression in out.items())
+        rows = keys.select(spoken_of.arg_true()).to_series()
+        asked = keys[rows].with_columns(claim.alias("_claim"), _mean("orig"), _mean("resp"))
+        found = asked.select(expression.alias(name) for name, expression in out.items())
+        null = pl.Series([None], dtype=pl.String).new_from_index(0, keys.height)
+        return pl.DataFrame({name: null.clone().scatter(rows, found[name]) for name in out})
 
     return work
 
@@ -32,18 +40,21 @@ def prepare(resources: Resources) -> Work:
 def _within(rule: Mapping[str, Any]) -> pl.Expr:
     """Whether numbers and mean sizes of a flow's datagrams are within a rule's limits."""
     sides = ("orig", "resp") if rule["side"] == "each" else (rule["side"],)
-    packets = {side: pl.col(f"{side}_pkts").fill_null(0) for side in sides}
+    packets = [pl.col(f"{side}_pkts").fill_null(0) for side in sides]
     sized = [
-        (packets[side] == 0) | (_payload(side) / packets[side]).is_between(rule["least"], rule["most"])
-        for side in sides
+        (sent == 0) | pl.col(f"_{side}_mean").is_between(rule["least"], rule["most"])
+        for side, sent in zip(sides, packets, strict=True)
     ]
-    return pl.max_horizontal(packets.values()).is_between(rule["fewest"], rule["packets"]) & pl.all_horizontal(sized)
+    return pl.max_horizontal(packets).is_between(rule["fewest"], rule["packets"]) & pl.all_horizontal(sized)
 
 
-def _payload(side: str) -> pl.Expr:
-    """Payload bytes of one side; where the log counts whole packets only, less IPv4 and UDP headers."""
-    headers = 28 * pl.col(f"{side}_pkts").cast(pl.Float64)
-    return pl.coalesce(pl.col(f"{side}_bytes").cast(pl.Float64), pl.col(f"{side}_ip_bytes").cast(pl.Float64) - headers)
+def _mean(side: str) -> pl.Expr:
+    """Payload bytes a packet of one side; where the log counts whole packets only, less IPv4 and UDP headers."""
+    packets = pl.col(f"{side}_pkts").cast(pl.Float64)
+    payload = pl.coalesce(
+        pl.col(f"{side}_bytes").cast(pl.Float64), pl.col(f"{side}_ip_bytes").cast(pl.Float64) - 28 * packets
+    )
+    return (payload / packets).alias(f"_{side}_mean")
 
 
 _COUNT = pl.UInt64
