@@ -42,7 +42,7 @@ SHARE = 0.75
 # Where the weights start and what the penalty holds them to: what each kind of evidence is worth by its nature. Of ALPN
 # these captures have next to nothing: both sides' own word for what follows is worth about what a signature is.
 PRIOR = {
-    "log": 1.8,
+    "log": 2.2,
     "log_alone": 0.9,
     "dpi": 2.0,
     "dpi.half": 0.5,
@@ -87,6 +87,9 @@ CEILINGS = {
     "port.system.one_way": 3.0,
     "port.user.one_way": 2.1,
 }
+# Where port and analyzer agree, as they mostly do, captures cannot tell which of them was right. What was seen in a
+# flow is worth more than what is asserted.
+FLOORS = {"log": 2.2, "dpi": 1.5}
 Floats = npt.NDArray[np.float64]
 Fold = Callable[[str], str]
 
@@ -193,13 +196,14 @@ def fit(found: list[Example], start: dict[str, float]) -> dict[str, float]:
     names = sorted(start)
     at = {name: i for i, name in enumerate(names)}
     origin = np.array([start[name] for name in names])
+    floors = np.array([FLOORS.get(name, -math.inf) for name in names])
     ceilings = np.array([CEILINGS.get(name, math.inf) for name in names])
     weights, speed = origin.copy(), np.zeros_like(origin)
     total = sum(example.weight for example in found)
     for _ in range(400):
         slope = gradient(found, weights, at) / total + PENALTY * (weights - origin)
         speed = 0.9 * speed - 0.3 * slope
-        weights = np.minimum(weights + speed, ceilings)
+        weights = np.clip(weights + speed, floors, ceilings)
     return {name: round(float(weights[at[name]]), 2) for name in names}
 
 

@@ -6,7 +6,7 @@ An enricher like the others: its keys are the distinct combinations of evidence,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -189,8 +189,7 @@ class Judge:
 
     def _seen(self, key: Key) -> Iterator[Evidence]:
         denied = _denied(key["seen"])
-        called = (self.catalogue.canonical(alias) for alias in _split(key["service"]))
-        detected = [name for name in called if name is not None and name not in denied]
+        detected = [name for name in self._called(_split(key["service"])) if name not in denied]
         for name in _split(key["seen"]):
             if name in denied:
                 continue
@@ -206,6 +205,9 @@ class Judge:
         for name in detected:
             yield Evidence(name, "dpi", name, "dpi.half" if key["state"] == "half" else "dpi")
 
+    def _called(self, aliases: Iterable[str]) -> list[str]:
+        return [name for name in map(self.catalogue.canonical, aliases) if name is not None]
+
     def _refine(self, item: Evidence, key: Key) -> Evidence:
         name = self.refined.get((item.claim, str(key["resp_port"]), key["proto"]))
         return item if name is None else replace(item, claim=name)
@@ -213,7 +215,8 @@ class Judge:
     def _circumstantial(self, key: Key) -> Iterator[Evidence]:
         """What the server, the ports and the sizes say."""
         state = answered = _TOLD.get(key["state"], key["state"])
-        if key["resp_asserts"] in self.recognised.get(key["state"], ()):
+        refuted = self._called(_denied(key["service"]))
+        if key["resp_asserts"] in (*self.recognised.get(key["state"], ()), *refuted):
             state = "unrecognised"
         if key["server"] is not None:
             for name in sorted(self.outermost(set(_split(key["server"])) - _denied(key["server"]))):

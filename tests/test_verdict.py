@@ -200,6 +200,11 @@ def test_what_an_analyzer_s_silence_says_depends_on_the_analyzer(judge: Judge) -
     assert verdict(judge, **xmpp, state="undetected") == verdict(judge, **xmpp)  # and has no parser for XMPP
 
 
+def test_what_an_analyzer_gave_up_is_not_what_the_port_asserts(judge: Judge) -> None:
+    assert verdict(judge, **port(443, "tls", service="-ssl")).protocol is None
+    assert verdict(judge, **port(22, "ssh", service="-ssl")) == verdict(judge, **port(22, "ssh"))
+
+
 def test_half_a_detection_is_weak(judge: Judge) -> None:
     whole, half = verdict(judge, service="ftp"), verdict(judge, service="ftp", state="half")
     assert (half.protocol, half.evidence) == ("ftp", ["dpi:ftp"])
