@@ -6,10 +6,11 @@ An enricher like the others: its keys are the distinct combinations of evidence,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from enrich import inferences
@@ -371,10 +372,22 @@ def prepare(resources: Resources) -> Work:
     judge = judge_of(resources)
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
-        rows = [judge.verdict(key) for key in keys.iter_rows(named=True)]
-        return pl.DataFrame(rows, schema=ADDS, orient="row")
+        columns = zip(*map(judge.verdict, keys.iter_rows(named=True)), strict=True)
+        verdicts = dict(zip(ADDS, columns, strict=True)) if keys.height else dict.fromkeys(ADDS, ())
+        texts = _lists(verdicts.pop("evidence"))
+        scalars = [pl.Series(name, values, ADDS[name]) for name, values in verdicts.items()]
+        return pl.DataFrame([*scalars, texts.alias("evidence")]).select(*ADDS)
 
     return work
+
+
+def _lists(values: Sequence[list[str] | None]) -> pl.Series:
+    """Lists of texts, made as one column of texts: Polars takes its time over each of many lists."""
+    lengths = [len(texts or ()) for texts in values]
+    rows = pl.DataFrame({"row": np.arange(len(lengths))})
+    flat = pl.Series("text", [text for texts in values for text in texts or ()], pl.String)
+    lists = rows[np.repeat(np.arange(len(lengths)), lengths)].with_columns(flat).group_by("row").agg("text")
+    return rows.join(lists, on="row", how="left", maintain_order="left")["text"]
 
 
 ENRICHER = Enricher(
