@@ -102,12 +102,21 @@ class Engine:
         names = tuple(use.prefix + name for name in enricher.adds)
         if enricher.narrow is not None:
             keys = enricher.narrow(keys)
-        if enricher.name not in self._works:
-            self._works[enricher.name] = enricher.prepare(self.tables)
+        work = self._work(enricher)
         if not enricher.distinct:
-            table = self._works[enricher.name](keys)
+            table = work(keys)
             return Added(table.rename(dict(zip(table.columns, names, strict=True))))
         place = (enricher.name, use.prefix)
         if place not in self._memos:
-            self._memos[place] = Memo(tuple(enricher.keys), names, self._works[enricher.name])
+            self._memos[place] = Memo(tuple(enricher.keys), names, work)
         return self._memos[place].apply(keys)
+
+    def prepare(self, log: str) -> None:
+        """Load what the enrichers of a log need, which is done when they first run otherwise."""
+        for enricher, _ in self.uses(log):
+            self._work(enricher)
+
+    def _work(self, enricher: Enricher) -> Work:
+        if enricher.name not in self._works:
+            self._works[enricher.name] = enricher.prepare(self.tables)
+        return self._works[enricher.name]

@@ -108,17 +108,27 @@ class Run:
         """The first pass: gather what the files say about each other's flows."""
         known = self.engine.survey
         self.progress.start("reading", sum(file.size for file in files))
-        for file in files:
-            try:
-                for item in ahead(self.items(file, self._wanted, keep_raw=False)):
-                    if isinstance(item, Header):
-                        self.found.add(item.empty.log)
-                    elif isinstance(item, list):
-                        for batch in item:
-                            if isinstance(batch, Batch) and known.wanted(batch.log):
-                                known.add(batch)
-            except SourceError:
-                continue  # the second pass says so
+        with Worker(_MANY_LOGS) as preparer:
+
+            def wanted(log: str) -> frozenset[str]:
+                """What the survey reads of a log; readers ask for every log that they meet."""
+                if log not in self.found:
+                    self.found.add(log)
+                    preparer.later(partial(self.engine.prepare, log))
+                return known.wanted(log)
+
+            for file in files:
+                try:
+                    for item in ahead(self.items(file, wanted, keep_raw=False)):
+                        if isinstance(item, Header):
+                            self.found.add(item.empty.log)
+                        elif isinstance(item, list):
+                            for batch in item:
+                                if isinstance(batch, Batch) and known.wanted(batch.log):
+                                    known.add(batch)
+                except SourceError:
+                    continue  # the second pass says so
+            preparer.settle()
         self.directions.settled = True
         if self.state is not None:
             self.state.exchange(known)
@@ -131,11 +141,6 @@ class Run:
         if (note := self.state.save()) is not None:
             self.progress.problem(note)
         self.report.state = {"loaded": self.state.loaded, "saved": self.state.saved}
-
-    def _wanted(self, log: str) -> frozenset[str]:
-        """What the survey reads of a log; readers ask for every log that they meet."""
-        self.found.add(log)
-        return self.engine.survey.wanted(log)
 
     def _check_logs(self, files: list[LogFile]) -> None:
         """Say which logs of ``--logs`` there are not. Raises ConfigError if there is none of them."""

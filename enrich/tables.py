@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
 import polars as pl
@@ -58,6 +59,7 @@ class Tables:
     config_path: Path | None = None
     root: Path = MAPPINGS
     _cache: dict[str, Any] = field(default_factory=dict)
+    _lock: RLock = field(default_factory=RLock)
 
     @classmethod
     def load(cls, config: Path | None) -> Tables:
@@ -149,18 +151,19 @@ class Tables:
 
     def shared(self, name: str, build: Callable[[], T]) -> T:
         """Build something once and keep it. Raises TableError where a site's own tables are malformed."""
-        if name not in self._cache:
-            try:
-                self._cache[name] = build()
-            except EnrichError:
-                raise
-            except Exception as error:
-                own = ", ".join(self.settings("tables"))
-                if not own:
+        with self._lock:
+            if name not in self._cache:
+                try:
+                    self._cache[name] = build()
+                except EnrichError:
                     raise
-                raise TableError(f"{self.config_path}: a table for {own} is malformed: {error}") from error
-        value: T = self._cache[name]
-        return value
+                except Exception as error:
+                    own = ", ".join(self.settings("tables"))
+                    if not own:
+                        raise
+                    raise TableError(f"{self.config_path}: a table for {own} is malformed: {error}") from error
+            value: T = self._cache[name]
+            return value
 
     def _laid_over(self, name: str, shipped: pl.DataFrame) -> pl.DataFrame:
         own = []
