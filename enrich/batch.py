@@ -91,3 +91,25 @@ class Damage:
 
 
 Item = Header | list[Batch] | list[Reject] | Damage
+
+
+def standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with texts of its own: those of a few rows would keep all the text of the batch that they were in.
+
+    Texts in lists still do.
+    """
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    return frame.with_columns(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in texts)
+
+
+def possible_times(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame without times (``ts``) that no clock shows: not a number, before 1970 or beyond 32 bits of seconds."""
+    if frame.schema.get("ts") != pl.Float64:
+        return frame
+    return frame.with_columns(pl.when(pl.col("ts").is_between(0, 2**32 - 1)).then("ts"))
+
+
+def timed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows that say a possible time."""
+    frame = possible_times(frame)
+    return frame.filter(pl.col("ts").is_not_null()) if frame["ts"].null_count() else frame

@@ -20,14 +20,15 @@ _LOW = np.uint64(32)
 class Answers:
     """DNS answers: under which key (client and address) which name was told, from when until when.
 
-    An answer that repeats the one before it lengthens that one.
+    An answer that repeats the one before it lengthens that one. Where some come after others were joined, one that
+    falls between two of the same name may win too early.
     """
 
     def __init__(self, grace: int = 3600, scratch: Scratch | None = None, most: int = MOST) -> None:
         """``grace``: seconds that an answer still holds after its TTL; ``most`` and ``scratch`` as of Keyed."""
         self.grace = grace
         kinds = (np.uint64, np.uint32, np.uint32, np.uint64)
-        self._runs = Runs(kinds, _lengthened, scratch, ordered_by=2, most=most)
+        self._runs = Runs(kinds, _lengthened, scratch, ordered_by=2, thin=_repeated_once, most=most)
 
     def add(self, keys: Keys, times: pl.Series, ttls: pl.Series, names: Keys) -> None:
         """Remember answers; times in epoch seconds, TTLs in seconds (at most a week counts).
@@ -35,7 +36,9 @@ class Answers:
         Raises OutputError where the disk is full.
         """
         since = times.fill_null(0).clip(0, 2**32 - 2**21).cast(pl.UInt32).to_numpy()
-        until = since + ttls.fill_null(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy() + np.uint32(self.grace)
+        until = (
+            since + ttls.fill_null(0).fill_nan(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy() + np.uint32(self.grace)
+        )
         self._runs.add((keys, since, until, names))
 
     def get(self, keys: Keys | Sought, times: pl.Series) -> Keys:
@@ -95,7 +98,7 @@ def _not_behind(rows: Columns, keys: Keys, when: Seconds) -> npt.NDArray[np.intp
 
 def _lengthened(rows: Columns) -> Columns:
     """Answers by key and time, each run of the same name under the same key as one, as long as no gap parts them."""
-    keys, since, until, names = rows
+    keys, since, until, names = _repeated_once(rows)
     if not len(keys):
         return rows
     other = np.concatenate([[True], (keys[1:] != keys[:-1]) | (names[1:] != names[:-1])])
@@ -104,3 +107,23 @@ def _lengthened(rows: Columns) -> Columns:
     other[1:] |= since[1:] > ends[:-1]
     starts = np.flatnonzero(other)
     return keys[starts], since[starts], np.maximum.reduceat(until, starts), names[starts]
+
+
+def _repeated_once(rows: Columns) -> Columns:
+    """Of answers of one name under one key at one time the last only, which lasts as long as the longest of them."""
+    keys, since, until, names = rows
+    alike = np.flatnonzero((keys[1:] == keys[:-1]) & (since[1:] == since[:-1]))
+    if not len(alike):
+        return rows
+    among = np.union1d(alike, alike + 1)
+    order = among[np.lexsort((among, names[among], since[among], keys[among]))]
+    same = (names[order][1:] == names[order][:-1]) & (since[order][1:] == since[order][:-1])
+    same &= keys[order][1:] == keys[order][:-1]
+    starts = np.flatnonzero(np.concatenate([[True], ~same]))
+    last = order[np.concatenate([starts[1:] - 1, [len(order) - 1]])]
+    longest = until.copy()
+    longest[last] = np.maximum.reduceat(until[order], starts)
+    kept = np.ones(len(keys), bool)
+    kept[among] = False
+    kept[last] = True
+    return keys[kept], since[kept], longest[kept], names[kept]

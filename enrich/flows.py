@@ -10,6 +10,7 @@ from weakref import ref
 
 import polars as pl
 
+from enrich.batch import timed
 from enrich.errors import ConfigError
 from enrich.model import Resources
 
@@ -74,10 +75,10 @@ class Border:
         return (own & ~among(scope, NO_HOST)).fill_null(False)
 
     def records(self, frame: pl.DataFrame) -> pl.DataFrame | None:
-        """Records of any log, typed, with ``_orig_own`` and ``_resp_own``; None if they do not tell of flows."""
+        """Records of any log that say when, typed, with ``_orig_own`` and ``_resp_own``; None if they tell no flows."""
         if not {*frame.columns} >= _NEEDED:
             return None
-        typed = _typed(frame, {*frame.columns} | RECORD)
+        typed = timed(_typed(frame, {*frame.columns} | RECORD))
         return typed.with_columns(self.own(typed, side).alias(f"_{side}_own") for side in _ADDRESS)
 
     def flows(self, frame: pl.DataFrame) -> pl.DataFrame | None:
@@ -97,7 +98,7 @@ class Border:
             self._last = None
 
     def _flows(self, frame: pl.DataFrame) -> pl.DataFrame:
-        typed = _typed(frame, CONN)
+        typed = timed(_typed(frame, CONN))
         return typed.with_columns(
             *(self.own(typed, side).alias(f"_{side}_own") for side in _ADDRESS),
             (pl.col("orig_ip_bytes").fill_null(0) + pl.col("resp_ip_bytes").fill_null(0)).alias("bytes"),

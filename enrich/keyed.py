@@ -1,6 +1,7 @@
 """Values by 64-bit key: what a run remembers about millions of flows, at a few bytes each.
 
-Keys are hashes (of a uid, of an address pair), so two different things share a key once in about 10^19 pairs.
+Keys are hashes (of a uid, of an address pair), so two different things share a key once in about 10^19 pairs. They are
+the same in each run, since a state keeps them (:mod:`enrich.state`).
 """
 
 from __future__ import annotations
@@ -88,11 +89,12 @@ class Keyed:
 
     def __init__(self, policy: Policy, scratch: Scratch | None = None, most: int = MOST) -> None:
         """``most``: so many rows wait, or stay, in memory; ``scratch`` takes the others."""
-        self._runs = Runs((np.uint64, np.uint64), partial(_joined, policy), scratch, early=True, most=most)
+        joined = partial(_joined, policy)
+        self._runs = Runs((np.uint64, np.uint64), joined, scratch, thin=joined, most=most)
 
     def add(self, keys: Keys, values: Keys) -> None:
-        """Remember a value for each key. Raises OutputError where the disk is full."""
-        present = values != 0
+        """Remember a value for each key but 0, which stands for none. Raises OutputError where the disk is full."""
+        present = (values != 0) & (keys != 0)
         self._runs.add((keys[present], values[present].astype(np.uint64)))
 
     def get(self, keys: Keys | Sought) -> Keys:

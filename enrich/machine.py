@@ -18,6 +18,6 @@ def keep_memory() -> None:
 
 def use_cores(count: int) -> None:
     """Let this process run on so many of the processor's cores only (Linux), and Polars with as many threads."""
-    os.environ["POLARS_MAX_THREADS"] = str(count)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+    os.environ["POLARS_MAX_THREADS"] = str(min(count, os.cpu_count() or count))

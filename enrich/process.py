@@ -78,7 +78,9 @@ def behaved(command: Command) -> Command:
             ) from None
         except KeyboardInterrupt as stop:
             _say("stopped; incomplete outputs were removed")
-            raise SystemExit(128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
+            # Libraries that were interrupted put words of their own into it.
+            number = next((arg for arg in stop.args if isinstance(arg, int)), signal.SIGINT)
+            raise SystemExit(128 + number) from None
         except BrokenPipeError:  # whoever read has enough
             _let_go_of_output()
             raise SystemExit(128 + signal.SIGPIPE) from None

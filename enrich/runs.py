@@ -63,16 +63,16 @@ class Runs:
         scratch: Scratch | None = None,
         *,
         ordered_by: int = 1,
-        early: bool = False,
+        thin: Callable[[Columns], Columns] | None = None,
         most: int = MOST,
     ) -> None:
         """``kinds`` are the columns' types; rows are in the order of the first ``ordered_by`` columns.
 
-        ``join`` makes sorted rows fewer; ``early`` if it may do so with some of them before the others have come.
-        ``most``: rows that memory holds.
+        ``join`` makes sorted rows fewer; the last that it made it gets again, before those that follow. ``thin`` does
+        so before all have come, with any of them. ``most``: rows that memory holds.
         """
         self.kinds = kinds
-        self._join, self._early, self._by = join, early, ordered_by
+        self._join, self._thin, self._by = join, thin, ordered_by
         self._scratch, self._most = scratch or Scratch(), most
         self._new: list[Columns] = []
         self._pending = 0
@@ -89,7 +89,7 @@ class Runs:
         if self._pending <= self._most:
             return
         rows = self._gathered()
-        if self._early and len(rows[0]) <= self._most // 2:
+        if self._thin is not None and len(rows[0]) <= self._most // 2:
             self._take(rows)
         else:
             self._put_aside(rows)
@@ -100,7 +100,7 @@ class Runs:
             return self._table
         rows = self._gathered()
         if self._table is None and not self._aside:
-            self._table = Table(rows if self._early else self._join(rows))
+            self._table = Table(rows if self._thin is self._join else self._join(rows))
             return self._table
         runs = [rows] if len(rows[0]) else []
         if self._aside:
@@ -122,12 +122,12 @@ class Runs:
         self._pending += len(columns[0])
 
     def _gathered(self) -> Columns:
-        """What waits in memory, sorted, and joined where that may be."""
+        """What waits in memory, sorted, and fewer where that may be."""
         none = tuple(np.zeros(0, kind) for kind in self.kinds)
         rows = tuple(np.concatenate(column) for column in zip(none, *self._new, strict=True))
         self._new, self._pending = [], 0
         rows = self._sorted(rows)
-        return self._join(rows) if self._early else rows
+        return rows if self._thin is None else self._thin(rows)
 
     def _put_aside(self, rows: Columns) -> None:
         if not self._aside:

@@ -64,11 +64,14 @@ class ScratchFile:
             raise self._scratch.failure(error) from error
 
     def array(self, kind: npt.DTypeLike) -> Array:
-        """All that was written, as numbers of a kind."""
+        """All that was written, as numbers of a kind. Raises OutputError where the system has no room for it."""
         if not self.size:
             return np.zeros(0, kind)
         if self._map is None:
-            self._map = mmap.mmap(self._descriptor, self.size, access=mmap.ACCESS_READ)
+            try:
+                self._map = mmap.mmap(self._descriptor, self.size, access=mmap.ACCESS_READ)
+            except OSError as error:
+                raise self._scratch.failure(error) from error
         return np.frombuffer(self._map, kind)
 
     def forget(self) -> None:

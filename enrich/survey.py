@@ -16,7 +16,7 @@ import polars as pl
 
 from enrich import flow_states, ftp_replies
 from enrich.applications import Catalogue
-from enrich.batch import Batch
+from enrich.batch import Batch, possible_times
 from enrich.dns_answers import Answers
 from enrich.keyed import CONFLICT, Keyed, Keys, Sought, hashes, release_memory
 from enrich.payload import STRENGTHS, Payloads
@@ -121,7 +121,7 @@ class Survey:
 
     def add(self, batch: Batch) -> None:
         """Take in one batch of any log."""
-        frame, log = batch.frame, batch.log
+        frame, log = possible_times(batch.frame), batch.log
         if self.following:
             self._follow(frame, log)
         if log == "x509":
@@ -281,7 +281,7 @@ class Survey:
         ``_server_name``: the one name its server goes by; ``_swapped``: the originator's address and port with the
         protocols that it spoke as a server, should the responder be no known one.
         """
-        height = frame.height
+        frame, height = possible_times(frame), frame.height
         by_uid: Mapping[str, ProtocolSets] = {
             "_seen": self.protocols,
             "_negotiated": self.negotiated,

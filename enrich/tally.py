@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from enrich.texts import standing_alone
+from enrich.batch import standing_alone
 
 _LOOSE, _SOON = 100_000, 50
 """Rows of unmerged parts that are allowed, beside half as many as are merged; one in 50 of them where merging tells

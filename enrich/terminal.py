@@ -109,7 +109,8 @@ class Bar(progress.Progress):
 
     def advance(self, read: int, rows: int) -> None:
         """Show so many more bytes and rows."""
-        self.rows += rows
+        if rows:  # which one thread counts, while another reads
+            self.rows += rows
         rate = self.rows / max(time.monotonic() - self.began, 0.001)
         self.bar.update(self.task, advance=read, rate=f"{rate:,.0f} rows/s" if self.rows else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from enrich.batch import standing_alone
 from enrich.keyed import Keyed, Keys, distinct, hashes
 from enrich.runs import MOST
 from enrich.scratch import Scratch, ScratchFile
@@ -16,12 +17,6 @@ _PIECE = 1 << 20
 _LENGTH = np.uint64(26)
 _LONGEST = 2**26 - 1
 """A place is where a text begins, counted from 1, and in its last bits the text's length; no record is so long."""
-
-
-def standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with texts of its own: those of a few rows would keep all the text of the batch that they were in."""
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    return frame.with_columns(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in texts)
 
 
 class Texts:

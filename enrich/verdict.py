@@ -307,7 +307,8 @@ def _may_be_turned(key: Key) -> bool:
 def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     """Blank what cannot matter, so that flows that are judged alike share a key."""
     column = pl.col
-    own = pl.any_horizontal(column("seen", "service", "negotiated", "payload_certain", "payload_likely").is_not_null())
+    said = column("seen", "service").str.contains(r"(?:^|,)[^-]").fill_null(False)  # a minus denies a protocol
+    own = pl.any_horizontal(said, column("negotiated", "payload_certain", "payload_likely").is_not_null())
     server = column("server").is_not_null() & ~own
     port = server | column("resp_asserts").is_not_null() | column("resp_network").is_not_null()
     named = column("name_app").is_not_null()

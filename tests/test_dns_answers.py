@@ -103,6 +103,17 @@ def test_an_answer_holds_as_long_as_the_longest_of_those_that_repeat_it() -> Non
     assert asked(answers, [(7, 1250), (7, 1599), (7, 1601)], step=1) == [1, 1, 0]
 
 
+def test_answers_that_repeat_at_one_time_take_no_memory() -> None:
+    memory = Answers(most=1000)
+    for _ in range(20):
+        keys = np.full(1000, 5, np.uint64)
+        names = np.tile(np.array([1, 2], np.uint64), 500)
+        memory.add(keys, pl.Series([10.0] * 1000), pl.Series([60.0] * 1000), names)
+        assert memory._runs._pending <= 1000
+    assert memory._runs._aside == []
+    assert memory.get(np.array([5], np.uint64), pl.Series([11.0])).tolist() == [2]
+
+
 def test_nothing_is_known_before_the_first_answer_or_after_the_last_has_lapsed() -> None:
     answers = [(7, 1000, 60, 1), (7, 5000, 60, 2)]
     queries = [(7, 998), (7, 1000), (7, 1159), (7, 1160), (7, 5000), (8, 1000), (2**64 - 1, 1000)]

@@ -20,7 +20,7 @@ def plainly(policy: Policy, entries: Entries) -> dict[int, int]:
     """What a map of this policy holds."""
     held: dict[int, set[int]] = {}
     for key, value in entries:
-        if value:
+        if key and value:
             held.setdefault(key, set()).add(value)
     if policy == "any":
         return {key: int(np.bitwise_or.reduce(list(values))) for key, values in held.items()}

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from enrich.tables import MAPPINGS
 
@@ -33,6 +34,14 @@ def test_one_job_is_one_core_and_the_same_output(tmp_path: Path) -> None:
         assert jobs == [] or "cores 1 threads 1" in done.stdout
         outputs.append({path.name: path.read_bytes() for path in (tmp_path / name).glob("*.ndjson")})
     assert outputs[0] == outputs[1]
+
+
+def test_more_jobs_than_cores_are_as_many_as_cores(tmp_path: Path) -> None:
+    program = (
+        "import os; from enrich.machine import use_cores; use_cores(100_000); print(os.environ['POLARS_MAX_THREADS'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])

@@ -19,6 +19,8 @@ from termios import TIOCSWINSZ
 import pytest
 from conftest import ROOT, Run
 
+from enrich.process import behaved
+
 ZEEK = ROOT / "examples/zeek"
 PROGRAM = [sys.executable, "-m", "enrich.cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -193,3 +195,14 @@ def test_any_locale(tmp_path: Path, locale: str) -> None:
     assert "Traceback" not in done.stderr
     assert "conn.log: 1 of 856" in done.stdout
     assert "10.20.1.16" in done.stdout
+
+
+@pytest.mark.parametrize(("said", "status"), [((), 130), (("",), 130), ((signal.SIGTERM,), 143)])
+def test_an_interruption_in_whose_words_so_ever(said: tuple[object, ...], status: int) -> None:
+    @behaved
+    def command() -> None:
+        raise KeyboardInterrupt(*said)
+
+    with pytest.raises(SystemExit) as stopped:
+        command()
+    assert stopped.value.code == status

@@ -82,3 +82,46 @@ def test_a_disk_that_is_full_while_the_logs_are_surveyed(tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (1, f"{word}\n")
     assert [path.name for path in out.iterdir()] == ["run.json"]
     assert json.loads((out / "run.json").read_text())["failed"] == word
+
+
+def test_a_certificate_without_a_name_of_its_own_is_nobody_s(tmp_path: Path) -> None:
+    end = {"id.orig_h": "10.0.0.1", "id.orig_p": 50000, "id.resp_h": "10.0.0.2", "proto": "tcp", "ts": 1795305600.0}
+    records = [
+        {"_path": "x509", "ts": 1795305600.0, "fingerprint": "aa", "san.dns": ["www.good.example"]},
+        {"_path": "x509", "ts": 1795305600.0, "san.dns": ["evil.example.com"]},
+        {"_path": "ssl", **end, "uid": "C1", "id.resp_p": 443, "cert_chain_fps": ["aa"]},
+        {"_path": "conn", **end, "uid": "C1", "id.resp_p": 443},
+        {"_path": "conn", **end, "uid": "C2", "id.resp_p": 22},
+    ]
+    source = tmp_path / "logs.json"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    run(source, tmp_path / "out")
+    rows = [json.loads(line) for line in (tmp_path / "out/logs.ndjson").read_text().splitlines()]
+    assert [row.get("resp.name") for row in rows] == ["www.good.example", None]
+
+
+@pytest.mark.parametrize("ts", ["nan", "inf", "-1", "1e300", "-"])
+def test_times_that_no_clock_shows(tmp_path: Path, ts: str) -> None:
+    types = {"ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr"}
+    types |= {"id.resp_p": "port", "proto": "enum"}
+    ends = ["C1", "10.0.0.1", "50000", "10.0.0.2", "53", "udp"]
+    of_log = {
+        "conn": ({"service": "string", "conn_state": "string"}, [["dns", "SF"]]),
+        "dns": ({"query": "string", "answers": "vector[string]", "TTLs": "vector[interval]"},
+                [["a.example", "192.0.2.1", ts], ["b.example", "192.0.2.1", "60"]]),
+        "http": ({"host": "string", "user_agent": "string"}, [["a.example", "curl/8.0"]]),
+    }  # fmt: skip
+    for log, (more, rows) in of_log.items():
+        fields = types | more
+        names, kinds = "\t".join(fields), "\t".join(fields.values())
+        text = f"#separator \\x09\n#path\t{log}\n#fields\t{names}\n#types\t{kinds}"
+        for when in (ts, "1795305600.0"):
+            text += "".join("\n" + "\t".join([when, *ends, *row]) for row in rows)
+        (tmp_path / f"{log}.log").write_text(text + "\n")
+    state = tmp_path / "site.state"
+    for _ in range(2):
+        report = Run(Options((str(tmp_path),), tmp_path / "out", state=state))()
+        assert report.status == 0
+        assert sum(file.out for file in report.files) == 8
+    hosts = [json.loads(line) for line in (tmp_path / "out/hosts.ndjson").read_text().splitlines()]
+    assert {host["first_seen"] for host in hosts} == {1795305600.0}

@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.texts import Texts, standing_alone
+from enrich.texts import Texts
 
 TEXT = st.text(max_size=3) | st.text(alphabet="ab.é\n\0", max_size=20)
 TEXTS = st.lists(st.none() | TEXT, max_size=40)
@@ -33,10 +33,3 @@ def test_a_text_that_no_record_can_hold_is_not_kept() -> None:
     memory = Texts()
     keys = memory.add(pl.Series(["a", "b" * 2**26, "c"]))
     assert memory.get(keys).to_list() == ["a", None, "c"]
-
-
-def test_a_few_texts_do_not_keep_all_of_a_batch() -> None:
-    batch = pl.DataFrame({"text": ["x" * 1000] * 100_000, "row": range(100_000)})
-    few = standing_alone(batch[:1])
-    assert few.equals(batch[:1])
-    assert few["text"].estimated_size() < 10_000

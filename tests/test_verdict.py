@@ -330,6 +330,8 @@ def test_keys_that_are_judged_alike_are_one(judge: Judge) -> None:
         key(**port(50000, "drda", conn_state="SF", orig_port=443, orig_asserts="tls")),
         key(**port(443, "quic", proto="udp", state="one_way", orig_port=11211, orig_asserts="memcached")),
         key(**port(443, "quic", proto="udp", orig_port=11211, orig_asserts="memcached")),
+        key(resp_port=40001, service="-ssl", server="http"),
+        key(resp_port=40001, service="-ssl", swapped="192.0.2.1:22=ssh"),
     ]
     frame = pl.DataFrame(flows, schema=KEYS)
     for before, after in zip(flows, narrow(frame).iter_rows(named=True), strict=True):

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 
 from enrich.applications import Catalogue
+from enrich.batch import standing_alone
 from enrich.findings.case import Case, Cases, Finding, merged
 from enrich.flows import Pick
 from enrich.ports import REGISTRY, expand
 from enrich.tally import ENOUGH, Waiting
-from enrich.texts import standing_alone
 
 _DYNAMIC = 49152
 _FLOW = ("ts", "uid", "id.orig_h", "id.resp_h", "id.resp_p")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from enrich.batch import timed
 from enrich.columns import BANNER_LOGS, SOFTWARE_TYPES
 from enrich.flows import Pick
 from enrich.tally import Tally
@@ -61,6 +62,7 @@ class Claims:
         """Count one batch of a log."""
         if "ts" not in frame.columns:
             return
+        frame = timed(frame)
         if log == "banner":
             frame = _turned(frame)
         for name, prefix in BANNER_LOGS:
