@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,15 @@ from enrich.tally import Waiting
 
 _ENOUGH = 50_000
 """So many rows of a log are worth being shown to the roll-ups."""
+
+
+@dataclass(slots=True)
+class Begun:
+    """A batch to which some of the enrichers were applied: what they added, and the frame for those that follow."""
+
+    batch: Batch
+    added: list[Added]
+    frame: pl.DataFrame
 
 
 class Engine:
@@ -55,23 +65,38 @@ class Engine:
 
     def enrich(self, batch: Batch) -> tuple[list[Added], pl.DataFrame]:
         """Apply every enricher that fits: the columns to append, and the frame with what later steps read of them."""
-        frame, added = batch.frame, []
+        return self.finish(self.begin(batch))
+
+    def begin(self, batch: Batch) -> Begun:
+        """The first half of that, which one thread may do while another finishes the batch before."""
+        begun = Begun(batch, [], batch.frame)
         if batch.log == "conn":
-            about = self.survey.about(frame)
-            frame = frame.with_columns(about)  # the log may have a column of the same name
-            added.append(Added.of(about.select("resp.name", "resp.name_source")))
-        needed = {column for _, use in self.uses(batch.log) for column in use.columns}
-        needed = needed.union(*(roll_up.reads.get(batch.log, frozenset()) for roll_up, _ in self._rolled))
-        for enricher, use in self.uses(batch.log):
-            keys = key_frame(frame, use, enricher.keys)
+            about = self.survey.about(begun.frame)
+            begun.frame = begun.frame.with_columns(about)  # the log may have a column of the same name
+            begun.added.append(Added.of(about.select("resp.name", "resp.name_source")))
+        uses = self.uses(batch.log)
+        self._apply_all(uses[: len(uses) // 2], begun)
+        return begun
+
+    def finish(self, begun: Begun) -> tuple[list[Added], pl.DataFrame]:
+        """The second half."""
+        uses = self.uses(begun.batch.log)
+        self._apply_all(uses[len(uses) // 2 :], begun)
+        return begun.added, begun.frame
+
+    def _apply_all(self, uses: list[tuple[Enricher, Use]], begun: Begun) -> None:
+        log = begun.batch.log
+        needed = {column for _, use in self.uses(log) for column in use.columns}
+        needed = needed.union(*(roll_up.reads.get(log, frozenset()) for roll_up, _ in self._rolled))
+        for enricher, use in uses:
+            keys = key_frame(begun.frame, use, enricher.keys)
             if keys is None:
                 continue
             result = self._apply(enricher, use, keys)
-            added.append(result)
+            begun.added.append(result)
             later = [name for name in result.table.columns if name in needed]
             if later:
-                frame = frame.with_columns(result.column(name).alias(name) for name in later)
-        return added, frame
+                begun.frame = begun.frame.with_columns(result.column(name).alias(name) for name in later)
 
     def roll_up(self, log: str, frame: pl.DataFrame) -> None:
         """Show an enriched batch to every roll-up that reads its log, when there are rows enough to be worth it."""

@@ -19,6 +19,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 import polars as pl
@@ -186,9 +187,14 @@ class Memo:
     known: pl.DataFrame | None = None
     table: pl.DataFrame = field(default_factory=pl.DataFrame)
     texts: Rendered = field(default_factory=Rendered)
+    _turn: Lock = field(default_factory=Lock)
 
     def apply(self, keys: pl.DataFrame) -> Added:
-        """Map a batch's keys to rows of the remembered table, working out what is new."""
+        """Map a batch's keys to rows of the remembered table, working out what is new. Threads take turns."""
+        with self._turn:
+            return self._apply(keys)
+
+    def _apply(self, keys: pl.DataFrame) -> Added:
         hashes = keys.hash_rows(seed=_SEED).alias(_HASH)
         rows = self._rows(hashes)
         absent = rows.is_null()

@@ -1,8 +1,8 @@
 """The run: discover, survey, enrich, shape, write; in that order and in bounded memory.
 
 Two passes over the input. The first (:mod:`enrich.survey`) reads only the columns that say something about flows; the
-second enriches every record in its place. Four threads pass the batches on: one reads the next while this one enriches,
-a third shows the one before to the roll-ups and a fourth turns it into text and writes it.
+second enriches every record in its place. Four threads pass the batches on: one reads the next and begins to enrich it
+while this one finishes, a third shows the one before to the roll-ups and a fourth turns it into text and writes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import polars as pl
 
 from enrich import configuration, logs, registry
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
-from enrich.engine import Engine
+from enrich.engine import Begun, Engine
 from enrich.errors import ConfigError, OutputError, SourceError
 from enrich.progress import Progress
 from enrich.report import FileReport, Report, run_record
@@ -219,7 +219,7 @@ class _FileRun:
         tsv = self.file.form is Form.TSV
         want: zeek_tsv.Want = run.engine.reads if native or self.file.form is Form.JSON else _everything
         try:
-            for item in ahead(run.items(self.file, want, keep_raw=native or not tsv)):
+            for item in ahead(self._begun(run.items(self.file, want, keep_raw=native or not tsv))):
                 self._take(item)
         except SourceError as error:  # gone since it was found
             self._problem(str(error))
@@ -233,7 +233,15 @@ class _FileRun:
             self._output(self._log_in_name(self.file.log))
         self._finish()
 
-    def _take(self, item: Item) -> None:
+    def _begun(self, items: Iterator[Item]) -> Iterator[Header | list[Begun] | list[Reject] | Damage]:
+        """What the file holds; batches that enrichers have begun with."""
+        for item in items:
+            if isinstance(item, list) and isinstance(item[0], Batch):
+                yield [self.run.engine.begin(batch) for batch in item if isinstance(batch, Batch)]
+            else:
+                yield item
+
+    def _take(self, item: Header | list[Begun] | list[Reject] | Damage) -> None:
         if isinstance(item, Header):
             if self._is_written(item.empty.log):
                 self.header.append(item)
@@ -242,20 +250,21 @@ class _FileRun:
         elif isinstance(item[0], Reject):
             self._reject([reject for reject in item if isinstance(reject, Reject)])
         else:
-            self._batches([batch for batch in item if isinstance(batch, Batch)])
+            self._batches([begun for begun in item if isinstance(begun, Begun)])
 
-    def _batches(self, batches: list[Batch]) -> None:
+    def _batches(self, batches: list[Begun]) -> None:
         run, ready = self.run, []
-        for batch in batches:
+        for begun in batches:
+            batch = begun.batch
             self._note(batch)
-            added, frame = run.engine.enrich(batch)
+            added, frame = run.engine.finish(begun)
             self.roller.later(partial(run.engine.roll_up, batch.log, frame))
             if not self._is_written(batch.log):
                 self.report.left_out += batch.height
                 continue
             ready.append(Enriched.of(batch, added))
             self.report.renamed = sorted({*self.report.renamed, *ready[-1].taken})
-        rows = sum(batch.height for batch in batches)
+        rows = sum(begun.batch.height for begun in batches)
         run.progress.advance(0, rows)
         if run.shape is None:
             for item in ready:
