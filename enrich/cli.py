@@ -398,8 +398,13 @@ def findings(directory: Path, kind: str | None, as_json: bool) -> None:
       zeek-enrich findings enriched --json | jq .summary
     """
     from enrich import terminal_tables
+    from enrich.errors import ConfigError
+    from enrich.findings import kinds
+    from enrich.tables import Tables
     from enrich.written import records
 
+    if kind is not None and kind not in (known := kinds(Tables())):
+        raise ConfigError(f"--kind: no finding is called {kind!r}; there are: {', '.join(known)}")
     found = [record for record in records.read(directory, "findings") if kind in (None, record["kind"])]
     if as_json:
         _json_lines(found)

@@ -95,6 +95,8 @@ class Run:
             self._write_run(began)
         except (OutputError, KeyboardInterrupt) as error:
             self.folder.discard()  # makes room, where the disk is full
+            for file in self.report.files:
+                file.out = file.out if file.outputs else 0
             with suppress(OutputError):
                 self._write_run(began, failed=str(error) if isinstance(error, OutputError) else "interrupted")
             raise

@@ -682,6 +682,7 @@ def test_a_full_disk(tmp_path: Path, options: list[str]) -> None:
     record = json.loads((out / "run.json").read_text())
     assert record["failed"] == word
     assert record["files"][0]["outputs"] == []
+    assert record["files"][0]["out"] == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk needs root")

@@ -292,6 +292,13 @@ class TestShown:
         (tmp_path / "hosts.ndjson").write_text("")
         done = CliRunner().invoke(main, ["hosts", str(tmp_path), "10.0.0.1"])
         assert done.exit_code != 0 and "no host '10.0.0.1'" in done.output
+        done = CliRunner().invoke(main, ["hosts", str(tmp_path), "999.1.1.1"])
+        assert done.exit_code == 2 and "'999.1.1.1' is no IP address" in done.output
+
+    def test_no_such_kind_of_finding(self, tmp_path: Path) -> None:
+        (tmp_path / "findings.ndjson").write_text("")
+        done = CliRunner().invoke(main, ["findings", str(tmp_path), "--kind", "torrents"])
+        assert done.exit_code == 2 and "there are: port_contradiction, " in done.output
 
     def test_no_value_of_a_log_drives_the_terminal(self, tmp_path: Path) -> None:
         evil = "\x1b[31m[bold]x[/bold]\u202e\x07"

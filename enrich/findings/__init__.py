@@ -87,6 +87,11 @@ def _start(resources: Resources) -> Accumulator:
     return Findings(border(resources), detectors, most)
 
 
+def kinds(resources: Resources) -> list[str]:
+    """All kinds of findings, as the table that documents them lists them."""
+    return [name for name, section in resources.toml(TABLE).items() if "severity" in section]
+
+
 def _reads() -> dict[str, frozenset[str]]:
     reads = {"conn": CONN}
     for detector in (ObsoleteProtocol, BannerChanged, UserAgentConflict):

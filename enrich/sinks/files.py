@@ -37,6 +37,8 @@ class Folder:
         self._open: list[OutFile] = []
         self._scratch: list[Path] = []
         self._made = False
+        if root.exists() and not root.is_dir():
+            raise OutputError(f"{root}: is no folder; name one with --out")
         try:
             self._made = not root.exists()
             root.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from enrich.errors import AbsentError, SourceError
+from enrich.errors import AbsentError, ConfigError, SourceError
 
 Record = dict[str, Any]
 _FILE = {"form", "logs", "outputs", "renamed"}
@@ -26,7 +27,11 @@ def read(directory: Path, name: str) -> list[Record]:
 
 
 def host(directory: Path, address: str) -> Record:
-    """One host's record. Raises AbsentError if the run saw no such host."""
+    """One host's record. Raises AbsentError if the run saw no such host, ConfigError for what is no address."""
+    try:
+        ip_address(address.partition("%")[0])
+    except ValueError:
+        raise ConfigError(f"{address!r} is no IP address") from None
     found = next((record for record in read(directory, "hosts") if record["ip"] == address), None)
     if found is None:
         raise AbsentError(f"{directory}: no host {address!r} in hosts.ndjson")

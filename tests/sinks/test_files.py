@@ -36,6 +36,12 @@ def test_a_file_appears_when_it_is_committed(folder: Folder) -> None:
         out.write(b"more")
 
 
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    with pytest.raises(OutputError, match="here: is no folder; name one with --out"):
+        Folder(tmp_path / "here")
+
+
 def test_what_is_not_committed_leaves_nothing(folder: Folder) -> None:
     kept, lost = folder.open(PurePosixPath("kept")), folder.open(PurePosixPath("lost"))
     kept.write(b"x")
