@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SHOWN = 15
 _ENDLESS = 1 << 20
 """The width of what goes to no terminal."""
-_BESIDE_THE_BAR = len("enriching  100% 1,000,000 rows/s 0:00:00 ")
+_BESIDE_THE_BAR = len("enriching  100% 9,999 rows/s 0:00:00 ")
 
 
 def printable(text: str) -> str:
@@ -74,6 +74,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def _short(number: float) -> str:
+    """A number in at most five characters, so that the line fits a narrow terminal: 8,564 or 12k."""
+    return f"{number:,.0f}" if number < 9_999.5 else f"{number / 1000:.0f}k"
+
+
 class Bar(progress.Progress):
     """Progress with rows a second and an estimate, on a terminal; problems as lines on standard error."""
 
@@ -112,7 +117,7 @@ class Bar(progress.Progress):
         if rows:  # which one thread counts, while another reads
             self.rows += rows
         rate = self.rows / max(time.monotonic() - self.began, 0.001)
-        self.bar.update(self.task, advance=read, rate=f"{rate:,.0f} rows/s" if self.rows else "")
+        self.bar.update(self.task, advance=read, rate=f"{_short(rate)} rows/s" if self.rows else "")
 
     def problem(self, text: str) -> None:
         """Say what is wrong, above the bar."""

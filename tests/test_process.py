@@ -206,3 +206,10 @@ def test_an_interruption_in_whose_words_so_ever(said: tuple[object, ...], status
     with pytest.raises(SystemExit) as stopped:
         command()
     assert stopped.value.code == status
+
+
+@pytest.mark.parametrize(("rate", "text"), [(0.4, "0"), (8564, "8,564"), (9999.7, "10k"), (812_345, "812k")])
+def test_a_rate_is_short(rate: float, text: str) -> None:
+    from enrich.terminal import _short
+
+    assert _short(rate) == text
