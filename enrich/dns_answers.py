@@ -46,7 +46,7 @@ class Answers:
         sought = keys if isinstance(keys, Sought) else Sought(keys)
         table = self._runs.table()
         # One second of slack: times are whole seconds here.
-        whole = times.fill_null(0).clip(0, 2**32 - 2).cast(pl.UInt32).to_numpy() + np.uint32(1)
+        whole = times.fill_null(0).fill_nan(0).clip(0, 2**32 - 2).cast(pl.UInt32).to_numpy() + np.uint32(1)
         when = sought.ordered(whole)
         names = np.zeros(len(sought), np.uint64)
         # The piece whose first row is the last before what is sought; most rows are in its order already.

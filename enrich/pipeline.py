@@ -110,12 +110,14 @@ class Run:
         """The first pass: gather what the files say about each other's flows."""
         known = self.engine.survey
         self.progress.start("reading", sum(file.size for file in files))
+        prepared: set[str] = set()
         with Worker(_MANY_LOGS) as preparer:
 
             def wanted(log: str) -> frozenset[str]:
                 """What the survey reads of a log; readers ask for every log that they meet."""
-                if log not in self.found:
-                    self.found.add(log)
+                self.found.add(log)
+                if log not in prepared:
+                    prepared.add(log)
                     preparer.later(partial(self.engine.prepare, log))
                 return known.wanted(log)
 

@@ -281,7 +281,7 @@ class Survey:
         ``_server_name``: the one name its server goes by; ``_swapped``: the originator's address and port with the
         protocols that it spoke as a server, should the responder be no known one.
         """
-        frame, height = possible_times(frame), frame.height
+        height = frame.height
         by_uid: Mapping[str, ProtocolSets] = {
             "_seen": self.protocols,
             "_negotiated": self.negotiated,
