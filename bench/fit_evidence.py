@@ -32,7 +32,8 @@ import polars as pl
 
 from enrich.batch import Batch
 from enrich.engine import Engine
-from enrich.pipeline import Options, Run
+from enrich.options import Options
+from enrich.pipeline import Run
 from enrich.sources.discover import LogFile, discover
 from enrich.tables import Tables
 from enrich.verdict import COLUMNS, KEYS, TABLE, Judge, judge_of

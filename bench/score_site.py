@@ -31,7 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from enrich.pipeline import Options, Run
+from enrich.options import Options
+from enrich.pipeline import Run
 
 SITE = Path(__file__).resolve().parents[2] / "shared" / "data" / "site-a"
 # Which kinds of finding cover an event; what no kind covers is not scored.

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enrich.errors import ConfigError, SourceError
-from enrich.pipeline import Options, Run
+from enrich.options import Options
+from enrich.pipeline import Run
 from enrich.progress import Progress
 from enrich.report import Report
 

@@ -111,7 +111,8 @@ def run(
     keep_memory()
     if jobs is not None:
         use_cores(jobs)
-    from enrich.pipeline import Options, Run
+    from enrich.options import Options
+    from enrich.pipeline import Run
     from enrich.terminal import Bar, summary
 
     if format_ == "parquet" and compress != "none":
@@ -263,7 +264,7 @@ def pcap(
       zeek-enrich pcap ring-0917.pcap --out enriched --state site.state
     """
     from enrich import captures
-    from enrich.pipeline import Options
+    from enrich.options import Options
     from enrich.terminal import Bar, summary
 
     options = Options((), out, format_, config=config, state=state)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import polars as pl
@@ -17,15 +17,6 @@ from enrich.tally import Waiting
 
 _ENOUGH = 50_000
 """So many rows of a log are worth being shown to the roll-ups."""
-
-
-@dataclass(slots=True)
-class Begun:
-    """A batch to which some of the enrichers were applied: what they added, and the frame for those that follow."""
-
-    batch: Batch
-    added: list[Added]
-    frame: pl.DataFrame
 
 
 class Engine:
@@ -41,6 +32,7 @@ class Engine:
         self._schemas: dict[str, pl.Schema] = {}
         self._memos: dict[tuple[str, str], Memo] = {}
         self._works: dict[str, Work] = {}
+        self._turn = Lock()
         self._uses: dict[str, list[tuple[Enricher, Use]]] = {}
 
     def uses(self, log: str) -> list[tuple[Enricher, Use]]:
@@ -64,46 +56,36 @@ class Engine:
         return frozenset().union(*(self.reads(log) for log in logs))
 
     def enrich(self, batch: Batch) -> tuple[list[Added], pl.DataFrame]:
-        """Apply every enricher that fits: the columns to append, and the frame with what later steps read of them."""
-        return self.finish(self.begin(batch))
+        """Apply every enricher that fits: the columns to append, and the frame with what later steps read of them.
 
-    def begin(self, batch: Batch) -> Begun:
-        """The first half of that, which one thread may do while another finishes the batch before."""
-        begun = Begun(batch, [], batch.frame)
-        if batch.log == "conn":
-            about = self.survey.about(begun.frame)
-            begun.frame = begun.frame.with_columns(about)  # the log may have a column of the same name
-            begun.added.append(Added.of(about.select("resp.name", "resp.name_source")))
-        uses = self.uses(batch.log)
-        self._apply_all(uses[: len(uses) // 2], begun)
-        return begun
-
-    def finish(self, begun: Begun) -> tuple[list[Added], pl.DataFrame]:
-        """The second half."""
-        uses = self.uses(begun.batch.log)
-        self._apply_all(uses[len(uses) // 2 :], begun)
-        return begun.added, begun.frame
-
-    def _apply_all(self, uses: list[tuple[Enricher, Use]], begun: Begun) -> None:
-        log = begun.batch.log
+        Several threads may do so at a time, each with a batch of its own.
+        """
+        log, frame = batch.log, batch.frame
+        added: list[Added] = []
+        if log == "conn":
+            with self._turn:
+                about = self.survey.about(frame)
+            frame = frame.with_columns(about)  # the log may have a column of the same name
+            added.append(Added.of(about.select("resp.name", "resp.name_source")))
         needed = {column for _, use in self.uses(log) for column in use.columns}
         needed = needed.union(*(roll_up.reads.get(log, frozenset()) for roll_up, _ in self._rolled))
-        for enricher, use in uses:
-            keys = key_frame(begun.frame, use, enricher.keys)
+        for enricher, use in self.uses(log):
+            keys = key_frame(frame, use, enricher.keys)
             if keys is None:
                 continue
             result = self._apply(enricher, use, keys)
-            begun.added.append(result)
+            added.append(result)
             later = [name for name in result.table.columns if name in needed]
             if later:
-                begun.frame = begun.frame.with_columns(result.column(name).alias(name) for name in later)
+                frame = frame.with_columns(result.column(name).alias(name) for name in later)
+        return added, frame
 
     def roll_up(self, log: str, frame: pl.DataFrame) -> None:
         """Show an enriched batch to every roll-up that reads its log, when there are rows enough to be worth it."""
         reads = [roll_up.reads[log] for roll_up, _ in self._rolled if log in roll_up.reads]
         columns = frozenset().union(*reads).intersection(frame.columns)
         if columns:
-            shown = frame.select(sorted(columns))
+            shown = frame[sorted(columns)]
             if log not in self._waiting:
                 self._waiting[log] = Waiting(partial(self._show, log), _ENOUGH)
             if self._schemas.setdefault(log, shown.schema) != shown.schema:
@@ -132,8 +114,9 @@ class Engine:
             table = work(keys)
             return Added(table.rename(dict(zip(table.columns, names, strict=True))))
         place = (enricher.name, use.prefix)
-        if place not in self._memos:
-            self._memos[place] = Memo(tuple(enricher.keys), names, work)
+        with self._turn:
+            if place not in self._memos:
+                self._memos[place] = Memo(tuple(enricher.keys), names, work)
         return self._memos[place].apply(keys)
 
     def prepare(self, log: str) -> None:
@@ -142,6 +125,7 @@ class Engine:
             self._work(enricher)
 
     def _work(self, enricher: Enricher) -> Work:
-        if enricher.name not in self._works:
-            self._works[enricher.name] = enricher.prepare(self.tables)
+        with self._turn:
+            if enricher.name not in self._works:
+                self._works[enricher.name] = enricher.prepare(self.tables)
         return self._works[enricher.name]

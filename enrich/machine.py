@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 _ALLOCATOR = "narenas:2,dirty_decay_ms:2000"
+_OBJECTS = 20_000
 
 
 def keep_memory() -> None:
     """Let Polars' allocator (jemalloc, in its wheels for Linux) use memory again before it hands it back.
 
     A batch needs what the one before it needed; handed back and taken anew, every page of it costs the system a fault.
-    What the user has set stays.
+    What the user has set stays. And look for circles of objects seldom: a run makes many objects, and no circles.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _ALLOCATOR)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy multiplies no matrices here
+    gc.set_threshold(_OBJECTS)
 
 
 def use_cores(count: int) -> None:

@@ -1,8 +1,7 @@
 """The run: discover, survey, enrich, shape, write; in that order and in bounded memory.
 
 Two passes over the input. The first (:mod:`enrich.survey`) reads only the columns that say something about flows; the
-second enriches every record in its place. Four threads pass the batches on: one reads the next and begins to enrich it
-while this one finishes, a third shows the one before to the roll-ups and a fourth turns it into text and writes it.
+second (:mod:`enrich.file_pass`) enriches every record in its place.
 """
 
 from __future__ import annotations
@@ -11,26 +10,24 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path, PurePosixPath
 from typing import Any
 
-import polars as pl
-
 from enrich import configuration, logs, registry
-from enrich.batch import Batch, Damage, Form, Header, Item, Reject
-from enrich.engine import Begun, Engine
+from enrich.batch import Batch, Damage, Form, Header, Item
+from enrich.engine import Engine
 from enrich.errors import ConfigError, OutputError, SourceError
+from enrich.file_pass import MANY_LOGS, FilePass, Means
+from enrich.options import Options
 from enrich.progress import Progress
-from enrich.report import FileReport, Report, run_record
-from enrich.shapes import Enriched, Shape, parquet
+from enrich.report import Report, run_record
+from enrich.shapes import Shape
 from enrich.shapes.native import Native
 from enrich.shapes.ndjson import NdJson
-from enrich.sinks.files import SUFFIXES, Folder, OutFile
+from enrich.sinks.files import Folder, OutFile
 from enrich.sources import eve, zeek_json, zeek_tsv
-from enrich.sources.discover import LogFile, discover, shown
+from enrich.sources.discover import LogFile, discover
 from enrich.sources.lines import read_chunks
 from enrich.state import State
 from enrich.tables import Tables
@@ -40,27 +37,9 @@ SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
 _WAITING = 1
-"""So many batches may wait for the roll-ups, and for writing, beside the one at work."""
+"""So many batches may wait for the roll-ups beside the one at work."""
 _AT_ONCE = 100
 """So many records of a roll-up are written at a time."""
-_TOLD = 5
-"""So many rejects of a file are told as they happen; all are written."""
-_MANY_LOGS = 100
-"""So many logs of one input get an output each; the records of all others share one."""
-
-
-@dataclass(slots=True)
-class Options:
-    """What a run is asked to do."""
-
-    inputs: tuple[str, ...]
-    out: Path
-    format: str = "ndjson"
-    compress: str = "none"
-    config: Path | None = None
-    only: tuple[str, ...] = ()
-    logs: frozenset[str] = frozenset()
-    state: Path | None = None
 
 
 class Run:
@@ -108,35 +87,58 @@ class Run:
 
     def survey(self, files: list[LogFile]) -> None:
         """The first pass: gather what the files say about each other's flows."""
-        known = self.engine.survey
         self.progress.start("reading", sum(file.size for file in files))
         prepared: set[str] = set()
-        with Worker(_MANY_LOGS) as preparer:
+        with Worker(MANY_LOGS) as preparer:
 
-            def wanted(log: str) -> frozenset[str]:
-                """What the survey reads of a log; readers ask for every log that they meet."""
+            def met(log: str) -> None:
                 self.found.add(log)
                 if log not in prepared:
                     prepared.add(log)
                     preparer.later(partial(self.engine.prepare, log))
-                return known.wanted(log)
 
-            for file in files:
-                try:
-                    for item in ahead(self.items(file, wanted, keep_raw=False)):
-                        if isinstance(item, Header):
-                            self.found.add(item.empty.log)
-                        elif isinstance(item, list):
-                            for batch in item:
-                                if isinstance(batch, Batch) and known.wanted(batch.log):
-                                    known.add(batch)
-                except SourceError:
-                    continue  # the second pass says so
+            if self.state is not None or self._hold_flows(files, met):
+                for file in files:
+                    self._survey(file, met)
             preparer.settle()
         self.directions.settled = True
         if self.state is not None:
-            self.state.exchange(known)
-        known.settle()
+            self.state.exchange(self.engine.survey)
+        self.engine.survey.settle()
+
+    def _survey(self, file: LogFile, met: Callable[[str], None]) -> None:
+        """What one file says."""
+        known = self.engine.survey
+
+        def wanted(log: str) -> frozenset[str]:
+            """What the survey reads of a log; readers ask for every log that they meet."""
+            met(log)
+            return known.wanted(log)
+
+        with suppress(SourceError):  # the second pass says so
+            for item in ahead(self.items(file, wanted, keep_raw=False), _as_it_is):
+                if isinstance(item, Header):
+                    self.found.add(item.empty.log)
+                elif isinstance(item, list):
+                    for batch in item:
+                        if isinstance(batch, Batch) and known.wanted(batch.log):
+                            known.add(batch)
+
+    def _hold_flows(self, files: list[LogFile], met: Callable[[str], None]) -> bool:
+        """Whether any of the files may hold conn records: it is these alone that are judged by what all logs say.
+
+        TSV logs are asked by their headers, which is much less to read than what they say.
+        """
+        if any(file.form in (Form.JSON, Form.EVE) or file.log == "conn" for file in files):
+            return True
+        for file in files:
+            with suppress(SourceError):
+                for item in self.items(file, _nothing, keep_raw=False):
+                    if isinstance(item, Header):
+                        if item.empty.log == "conn":
+                            return True
+                        met(item.empty.log)
+        return False
 
     def _save_state(self) -> None:
         """Keep for the next run what was learned, if there was anything to learn from."""
@@ -182,9 +184,11 @@ class Run:
 
     def _enrich(self, files: list[LogFile], rejects: OutFile) -> None:
         self.progress.start("enriching", sum(file.size for file in files))
-        with Worker(_WAITING) as roller, Worker(_WAITING) as writer:
+        with Worker(_WAITING) as roller:
+            shared = (self.options, self.items, self.engine, self.shape, self.folder, self.report, self.progress)
+            means = Means(*shared, rejects, roller)
             for file in files:
-                _FileRun(self, file, rejects, roller, writer)()
+                FilePass(file, means)()
             roller.settle()
         rejects.commit()
         for roll_up, results in self.engine.results():
@@ -204,183 +208,6 @@ class Run:
         out.commit()
 
 
-class _FileRun:
-    """The second pass over one file."""
-
-    def __init__(self, run: Run, file: LogFile, rejects: OutFile, roller: Worker, writer: Worker) -> None:
-        self.run, self.file, self.rejects = run, file, rejects
-        self.roller, self.writer = roller, writer
-        self.report = FileReport(file.name, file.form.value if file.form else "empty")
-        self.logs: list[str] = []
-        self.outputs: dict[str, OutFile] = {}
-        self.parts: dict[str, list[Path]] = {}
-        self.header: list[Header] = []
-
-    def __call__(self) -> None:
-        run = self.run
-        run.report.files.append(self.report)
-        native = run.options.format == "native"
-        tsv = self.file.form is Form.TSV
-        want: zeek_tsv.Want = run.engine.reads if native or self.file.form is Form.JSON else _everything
-        try:
-            for item in ahead(self._begun(run.items(self.file, want, keep_raw=native or not tsv))):
-                self._take(item)
-        except SourceError as error:  # gone since it was found
-            self._problem(str(error))
-        self._flush_header()
-        if self.report.untold:
-            run.progress.problem(
-                f"{self.file.name}: {self.report.untold:,} records of no known log: neither the file's name nor _path "
-                "nor their fields say which, so little is added to them; name the file after its log, e.g. conn.json"
-            )
-        if not self.outputs and not self.parts and run.shape is not None and not run.options.logs:
-            self._output(self._log_in_name(self.file.log))
-        self._finish()
-
-    def _begun(self, items: Iterator[Item]) -> Iterator[Header | list[Begun] | list[Reject] | Damage]:
-        """What the file holds; batches that enrichers have begun with."""
-        for item in items:
-            if isinstance(item, list) and isinstance(item[0], Batch):
-                yield [self.run.engine.begin(batch) for batch in item if isinstance(batch, Batch)]
-            else:
-                yield item
-
-    def _take(self, item: Header | list[Begun] | list[Reject] | Damage) -> None:
-        if isinstance(item, Header):
-            if self._is_written(item.empty.log):
-                self.header.append(item)
-        elif isinstance(item, Damage):
-            self._problem(f"{self.file.name}:{item.line}: {item.reason}; everything before that was read")
-        elif isinstance(item[0], Reject):
-            self._reject([reject for reject in item if isinstance(reject, Reject)])
-        else:
-            self._batches([begun for begun in item if isinstance(begun, Begun)])
-
-    def _batches(self, batches: list[Begun]) -> None:
-        run, ready = self.run, []
-        for begun in batches:
-            batch = begun.batch
-            self._note(batch)
-            added, frame = run.engine.finish(begun)
-            self.roller.later(partial(run.engine.roll_up, batch.log, frame))
-            if not self._is_written(batch.log):
-                self.report.left_out += batch.height
-                continue
-            ready.append(Enriched.of(batch, added))
-            self.report.renamed = sorted({*self.report.renamed, *ready[-1].taken})
-        rows = sum(begun.batch.height for begun in batches)
-        run.progress.advance(0, rows)
-        if run.shape is None:
-            for item in ready:
-                self._part(item)
-        elif run.shape.one_file:
-            if ready:
-                self._flush_header(ready[0])
-                self._write("", ready)
-        else:
-            for item in ready:
-                self._write(self._log_in_name(item.batch.log), [item])
-        self.report.out += sum(item.batch.height for item in ready)
-
-    def _note(self, batch: Batch) -> None:
-        report = self.report
-        report.rows += batch.height
-        report.untold += batch.untold
-        if batch.told:
-            report.told[batch.log] = report.told.get(batch.log, 0) + batch.told
-        if batch.log not in report.logs and len(report.logs) <= _MANY_LOGS:
-            report.logs.append(batch.log)
-
-    def _is_written(self, log: str) -> bool:
-        return not self.run.options.logs or log in self.run.options.logs
-
-    def _log_in_name(self, log: str) -> str:
-        """The log's name where an input holds several; nothing where the file's own name says it."""
-        if log not in self.logs:
-            if len(self.logs) > _MANY_LOGS:
-                return self._log_in_name("other") if log != "other" else log
-            self.logs.append(log)
-        return log if self.file.stdin or self.file.form is Form.EVE or log != self.logs[0] else ""
-
-    def _output(self, log: str) -> OutFile:
-        if log not in self.outputs:
-            self.outputs[log] = self.run.folder.open(self._name(log), self.run.options.compress)
-        return self.outputs[log]
-
-    def _name(self, log: str) -> PurePosixPath:
-        return output_name(self.file, log, self.run.options)
-
-    def _write(self, log: str, items: list[Enriched]) -> None:
-        shape = self.run.shape
-        if shape is None:
-            raise AssertionError("parquet is written in parts")
-        out = self._output(log)
-
-        def write() -> None:
-            for lines in shape.lines(items):
-                out.write_lines(*lines)
-
-        self.writer.later(write)
-
-    def _flush_header(self, first: Enriched | None = None) -> None:
-        """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
-        shape = self.run.shape
-        for header in self.header:
-            if shape is None or not shape.one_file:
-                continue
-            item = first
-            if item is None or item.batch.frame.columns != header.empty.frame.columns:
-                added, _ = self.run.engine.enrich(header.empty)
-                item = Enriched.of(header.empty, added)
-            lines = pl.DataFrame({"line": shape.header(header.text, item)})
-            self.writer.later(partial(self._output("").write_lines, lines))
-        self.header = []
-
-    def _part(self, item: Enriched) -> None:
-        log = self._log_in_name(item.batch.log)
-        path = self.run.folder.scratch()
-        self.parts.setdefault(log, []).append(path)
-
-        def write() -> None:
-            try:
-                parquet.frame(item).write_parquet(path, compression="lz4")
-            except (OSError, pl.exceptions.PolarsError) as error:
-                raise OutputError.of(self.run.folder.root / self._name(log), error) from error
-
-        self.writer.later(write)
-
-    def _finish(self) -> None:
-        self.writer.settle()
-        for log, parts in self.parts.items():
-            self._output(log).write_with(lambda stream, parts=parts: parquet.unite(parts, stream))  # type: ignore[misc]
-            for part in parts:
-                part.unlink(missing_ok=True)
-        for out in self.outputs.values():
-            out.commit()
-            self.report.outputs.append(shown(out.path.relative_to(self.run.folder.root)))
-            self.run.report.bytes_out += out.path.stat().st_size
-
-    def _reject(self, rejects: list[Reject]) -> None:
-        for reject in rejects:
-            record = {
-                "file": self.file.name,
-                "line": reject.line,
-                "reason": reject.reason,
-                "raw": reject.raw.decode("utf-8", "backslashreplace"),
-            }
-            self.rejects.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
-            if self.report.rejected < _TOLD:
-                self.run.progress.problem(f"{self.file.name}:{reject.line}: {reject.reason}")
-            elif self.report.rejected == _TOLD:
-                self.run.progress.problem(f"{self.file.name}: more rejected records; all are in rejects.ndjson")
-            self.report.rejected += 1
-            self.report.rows += 1
-
-    def _problem(self, text: str) -> None:
-        self.report.problems.append(text)
-        self.run.progress.problem(text)
-
-
 def write_records(records: Iterable[Mapping[str, Any]], out: OutFile) -> None:
     """Write records as lines of JSON, some at a time."""
     encode, rest = json.JSONEncoder(ensure_ascii=False).encode, iter(records)
@@ -388,19 +215,9 @@ def write_records(records: Iterable[Mapping[str, Any]], out: OutFile) -> None:
         out.write("".join(lines).encode())
 
 
-def _everything(_: str) -> None:
-    return None
+def _as_it_is(item: Item) -> Item:
+    return item
 
 
-def output_name(file: LogFile, log: str, options: Options) -> PurePosixPath:
-    """Where an input's records of one log go, below the output directory."""
-    compressed = SUFFIXES[options.compress]
-    stem = file.target.name
-    if options.format == "native":
-        return file.target.with_name(f"{stem}{file.extension}{compressed}")
-    if file.stdin and file.form is not Form.EVE:
-        stem = log or stem
-    elif log:
-        stem = f"{stem}.{log}"
-    suffix = ".parquet" if options.format == "parquet" else f".ndjson{compressed}"
-    return file.target.with_name(stem + suffix)
+def _nothing(_: str) -> frozenset[str]:
+    return frozenset()

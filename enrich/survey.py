@@ -291,7 +291,8 @@ class Survey:
         null = pl.Series([None], dtype=pl.String).new_from_index(0, height)
         columns = dict.fromkeys((*by_uid, "_certificate_app"), null)
         certificates: Keys | None = None
-        uids = Sought(hashes(frame["uid"])) if "uid" in frame.columns else None
+        of_flows = any(map(len, (*by_uid.values(), self.certificates, self.named)))
+        uids = Sought(hashes(frame["uid"])) if of_flows and "uid" in frame.columns else None
         if uids is not None:
             columns |= {name: store.get(uids) for name, store in by_uid.items() if len(store)}
             certificates = self.certificates.get(uids) if len(self.certificates) else None
@@ -346,7 +347,9 @@ class Survey:
         """Where the responder is no known server: the originator as one, if it is, as ``address:port=protocols``."""
         out = pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
         rows = spoken.is_null().arg_true()
-        ends = frame.select(pl.col("^id.orig_[hp]$").name.replace("orig", "resp"), pl.col("^proto$"))[rows]
+        turned = {"id.orig_h": "id.resp_h", "id.orig_p": "id.resp_p", "proto": "proto"}
+        there = {name: other for name, other in turned.items() if name in frame.columns}
+        ends = pl.DataFrame([frame[name].gather(rows).alias(other) for name, other in there.items()])
         keys = _server_keys(ends)
         if keys is None:
             return out

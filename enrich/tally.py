@@ -27,7 +27,7 @@ GROUP, _HASH, _ROW = "_group", "_hash", "_row"
 _SEED = secrets.randbits(64)
 """Of the hashes of groups: another in each run, so that nobody can write logs in which they collide."""
 _DRAW = 11
-"""Of the hashes that say what is in a sample: the same in each run, as the sample should be."""
+"""Of the hashes that say what is in a sample, or among equals is kept: the same in each run, as that should be."""
 
 
 class _Parts:
@@ -371,7 +371,7 @@ def _busiest(groups: pl.DataFrame, keys: pl.DataFrame, of: pl.Series, most: int)
     equal = judged.filter(pl.col("rows") == pl.col("least"))
     room = equal.select("of").unique().join(sure.group_by("of").agg(pl.len()), on="of", how="left")
     room = room.select("of", room=most - pl.col("len").fill_null(0).cast(pl.Int64))
-    order = keys[equal[_ROW]].with_row_index("at").sort(keys.columns)["at"]
+    order = hashed(keys[equal[_ROW]], keys.columns, _DRAW).arg_sort()
     equal = equal[order].join(room, on="of", maintain_order="left")
     equal = equal.filter(pl.int_range(pl.len()).over("of") < pl.col("room"))
     return pl.concat([sure[groups.columns], equal[groups.columns]])

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Worker:
@@ -42,10 +43,24 @@ class Worker:
         self._thread.shutdown(cancel_futures=error is not None)
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items; the next one is made by another thread while this one is worked on."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
+def ahead(items: Iterator[T], work: Callable[[T], U], threads: int = 1) -> Iterator[U]:
+    """What ``work`` makes of each item, in the order of the items.
+
+    While one result is in use, one more thread reads the items that come next and ``threads`` work on them.
+    """
+
+    def made(item: T | None) -> U | None:
+        return None if item is None else work(item)
+
+    coming: deque[Future[U | None]] = deque()
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as workers:
+
+        def fetch() -> None:
+            read = reader.submit(next, items, None)
+            coming.append(workers.submit(lambda: made(read.result())))
+
+        for _ in range(threads + 1):
+            fetch()
+        while (result := coming.popleft().result()) is not None:
+            fetch()
+            yield result

@@ -19,7 +19,21 @@ PACKAGE = ROOT / "enrich"
 
 # From the bottom up. A module may import from any layer below its own, and from its own unless that is APART.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "model", "batch", "icmp", "keyed", "machine", "names", "progress", "runs", "scratch", "sha1", "workers"),
+    (
+        "errors",
+        "model",
+        "batch",
+        "icmp",
+        "keyed",
+        "machine",
+        "names",
+        "options",
+        "progress",
+        "runs",
+        "scratch",
+        "sha1",
+        "workers",
+    ),
     ("dns_answers", "protocol_sets", "tally", "texts"),
     ("columns", "tables", "fingerprints", "prefixes"),
     # What is known: mapping tables as objects.
@@ -39,7 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flow_states", "ftp_replies", "survey", "verdict", "flows", "hosts", "findings", "traffic"),
     ("registry",),
     ("configuration", "engine", "report", "state"),
-    ("written",),
+    ("file_pass", "written"),
     ("pipeline", "frames", "lookups", "explain", "checks", "exports", "docs", "reconcile"),
     ("captures",),
     ("terminal", "terminal_tables", "terminal_reconcile"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from enrich.pipeline import Options
+from enrich.options import Options
 from enrich.pipeline import Run as Pipeline
 
 ROOT = Path(__file__).parents[1]

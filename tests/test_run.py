@@ -19,7 +19,8 @@ from conftest import ROOT, Outcome, Run
 from enrich import pipeline
 from enrich.cli import main
 from enrich.columns import TYPES
-from enrich.pipeline import Options, write_records
+from enrich.options import Options
+from enrich.pipeline import write_records
 from enrich.progress import Progress
 from enrich.registry import enrichers
 from enrich.sinks.files import OutFile

@@ -13,7 +13,8 @@ from conftest import ROOT
 from scenario import Site
 
 from enrich import applications, payload
-from enrich.pipeline import Options, Run
+from enrich.options import Options
+from enrich.pipeline import Run
 from enrich.state import State
 from enrich.survey import Survey
 

@@ -64,18 +64,21 @@ def test_tally_keeps_the_busiest_within_its_bounds() -> None:
 
 def test_tally_keeps_the_same_of_equals() -> None:
     rows = [("a", f"p{at:02}") for at in range(30)] + [("b", None), ("b", "x"), ("c", "y")] + [("a", "p07")] * 3
-    for order in (rows, rows[::-1]):
-        counted = Tally(("host", "port"), each=3)
-        counted.add(pl.DataFrame(order, schema=["host", "port"], orient="row").with_columns(ts=1.0))
-        got = counted.frame()
-        assert got is not None
-        kept = {*got.select("host", "port").rows()}
-        assert kept == {("a", "p07"), ("a", "p00"), ("a", "p01"), ("b", None), ("b", "x"), ("c", "y")}
-        few = Tally(("host", "port"), most=4)
-        few.add(pl.DataFrame(order, schema=["host", "port"], orient="row").with_columns(ts=1.0))
-        left = few.frame()
-        assert left is not None and few.cut == 29
-        assert {*left.select("host", "port").rows()} == {("a", "p07"), ("a", "p00"), ("a", "p01"), ("a", "p02")}
+    each: list[set[tuple[str, str | None]]] = []
+    most: list[set[tuple[str, str | None]]] = []
+    for order in (rows, rows[::-1], rows[15:] + rows[:15]):
+        for counted, found, cut in (
+            (Tally(("host", "port"), each=3), each, 27),
+            (Tally(("host", "port"), most=4), most, 29),
+        ):
+            counted.add(pl.DataFrame(order, schema=["host", "port"], orient="row").with_columns(ts=1.0))
+            got = counted.frame()
+            assert got is not None and counted.cut == cut
+            found.append({*got.select("host", "port").rows()})
+    assert each[0] == each[1] == each[2] and len(each[0]) == 6
+    assert each[0] > {("a", "p07"), ("b", None), ("b", "x"), ("c", "y")}
+    assert most[0] == most[1] == most[2] and len(most[0]) == 4
+    assert ("a", "p07") in most[0]
 
 
 def test_sample_takes_earlier_rows_that_come_late() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -62,18 +63,49 @@ def test_after_an_error_what_waits_is_not_done() -> None:
     assert done == [1]
 
 
-def test_items_made_ahead_are_the_same() -> None:
-    made: list[int] = []
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_what_is_made_of_items_comes_in_their_order(threads: int) -> None:
+    made: set[int] = set()
 
     def items() -> Iterator[int]:
-        for number in range(1, 6):
-            made.append(threading.get_ident())
+        for number in range(1, 30):
+            made.add(threading.get_ident())
             yield number
         raise ValueError("broken")
 
+    def work(number: int) -> int:
+        made.add(threading.get_ident())
+        time.sleep(0.002 * (number % 3))  # the later of two may well be done first
+        return number * number
+
     found = []
     with pytest.raises(ValueError, match="broken"):
-        for item in ahead(items()):
+        for item in ahead(items(), work, threads):
             found.append(item)
-    assert found == [1, 2, 3, 4, 5]
+    assert found == [number * number for number in range(1, 30)]
     assert threading.get_ident() not in made
+
+
+def test_several_threads_work_at_a_time() -> None:
+    both = threading.Barrier(2)
+    assert len(list(ahead(iter(range(4)), lambda _: both.wait(10), threads=2))) == 4
+
+
+def test_no_more_is_read_than_is_worked_on() -> None:
+    read: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            read.append(number)
+            yield number
+
+    for number in ahead(items(), lambda number: number, threads=2):
+        assert len(read) <= number + 5
+
+
+def test_what_the_work_raises_comes_back() -> None:
+    def work(number: int) -> float:
+        return 1 / (3 - number)
+
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(iter(range(10)), work, threads=2))

@@ -68,4 +68,5 @@ ENRICHER = Enricher(
     ),
     prepare=prepare,
     tables=(TABLE,),
+    distinct=False,
 )

@@ -14,10 +14,11 @@ import polars as pl
 from enrich.batch import Batch, Form
 from enrich.model import Added
 
-Texts = list[pl.Series]
+Texts = pl.DataFrame
+"""The texts of a batch's added columns, row by row; a column for each table of them."""
 Parts = Sequence[pl.Series | str]
 """Texts row by row, or the same in each row."""
-_PIECE = 2_048
+_PIECE = 4_096
 """So many records become text at a time."""
 
 
@@ -33,8 +34,9 @@ class Lines(NamedTuple):
     @classmethod
     def of(cls, parts: Parts, separator: str) -> Self:
         """Lines that consist of these parts."""
-        columns = (pl.lit(part).alias(str(at)) for at, part in enumerate(parts))
-        return cls(pl.select(columns), separator)
+        height = max(part.len() for part in parts if isinstance(part, pl.Series))
+        columns = (part if isinstance(part, pl.Series) else _repeated(part, height) for part in parts)
+        return cls(pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)]), separator)
 
     def whole(self) -> pl.Series:
         """The lines as one column."""
@@ -93,10 +95,20 @@ def _literal(name: str) -> str:
     return name.replace(".", r"\.")
 
 
+def _repeated(text: str, height: int) -> pl.Series:
+    return pl.Series([text]).new_from_index(0, height)
+
+
 def in_pieces(batch: Batch, texts: Texts, lines: Callable[[Batch, Texts], Lines]) -> Iterator[Lines]:
     """The lines of a batch, whose added columns are texts already, piece by piece."""
     for part, piece in batch.pieces(_PIECE):
-        yield lines(piece, [text[part] for text in texts])
+        yield lines(piece, texts[part])
+
+
+def texts_of(item: Enriched, rendered: Callable[[Added], pl.Series]) -> Texts:
+    """The texts of those added tables of which anything is written."""
+    written = (added for added in item.added if item.visible(added.table))
+    return pl.DataFrame([rendered(added).alias(str(at)) for at, added in enumerate(written)])
 
 
 class Shape(Protocol):

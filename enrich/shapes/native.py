@@ -9,7 +9,7 @@ import polars as pl
 
 from enrich.batch import Batch, Dialect, Form
 from enrich.model import Added
-from enrich.shapes import Enriched, Lines, Texts, in_pieces, joined
+from enrich.shapes import Enriched, Lines, Texts, in_pieces, joined, texts_of
 from enrich.shapes.ndjson import fragments, spliced
 
 _ZEEK_TYPES: tuple[tuple[pl.DataType | type[pl.DataType], str], ...] = (
@@ -56,8 +56,7 @@ def _zeek_type(dtype: pl.DataType) -> str:
 def _rendered(item: Enriched) -> Texts:
     if item.batch.form is not Form.TSV:
         return fragments(item)
-    dialect = item.batch.dialect
-    return [_cells(added, item, dialect) for added in item.added if item.visible(added.table)]
+    return texts_of(item, lambda added: _cells(added, item, item.batch.dialect))
 
 
 def _cells(added: Added, item: Enriched, dialect: Dialect) -> pl.Series:
@@ -121,13 +120,13 @@ def _hex(text: str) -> str:
 def _lines(batch: Batch, texts: Texts) -> Lines:
     if batch.raw is None:
         raise AssertionError("the native shape needs the records' own text")
-    if not texts:
+    if not texts.width:
         return Lines(batch.raw.to_frame())
     if batch.form is Form.TSV:
         return Lines.of([batch.raw, *texts], batch.dialect.separator)
     if batch.form is Form.JSON:
-        return spliced(batch.raw, texts)
-    return spliced(batch.raw, [_member(batch.raw), joined(texts).str.strip_prefix(","), "}"])
+        return spliced(batch.raw, [*texts])
+    return spliced(batch.raw, [_member(batch.raw), joined([*texts]).str.strip_prefix(","), "}"])
 
 
 def _member(raw: pl.Series) -> pl.Series:

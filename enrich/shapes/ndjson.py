@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 
 import polars as pl
 
 from enrich.batch import Batch, Form
-from enrich.shapes import Enriched, Lines, Parts, Texts, in_pieces, joined
+from enrich.shapes import Enriched, Lines, Parts, Texts, in_pieces, joined, texts_of
 
 GAP = " "
 """Between members of a JSON object, where white space means nothing (RFC 8259 section 2)."""
+
+
+_OPEN_OBJECT = pl.struct(pl.all()).struct.json_encode().str.head(-1)
+_BODY = pl.col("raw").str.strip_chars_end().str.head(-1).str.strip_chars_end()
 
 
 class NdJson:
@@ -33,32 +38,37 @@ def fragments(item: Enriched) -> Texts:
     renamed = _fragments(item, item.taken)
     if item.clashes is None:
         return renamed
-    return [other.zip_with(item.clashes, own) for other, own in zip(renamed, _fragments(item, ()), strict=True)]
+    own = _fragments(item, ())
+    return pl.DataFrame([one.zip_with(item.clashes, other) for one, other in zip(renamed, own, strict=True)])
 
 
 def _fragments(item: Enriched, taken: Collection[str]) -> Texts:
-    return [
-        added.rendered(("json", frozenset(taken)), lambda table: render(table, item.visible(table, taken)))
-        for added in item.added
-        if item.visible(added.table)
-    ]
+    kind = "json", frozenset(taken)
+    return texts_of(item, lambda added: added.rendered(kind, lambda table: render(table, item.visible(table, taken))))
 
 
 def render(table: pl.DataFrame, names: dict[str, str]) -> pl.Series:
     """The members of each row as JSON text, nulls left out."""
-    members = []
-    for name, written in names.items():
-        member = pl.struct(pl.col(name).alias(written)).struct.json_encode()
-        text = pl.concat_str(pl.lit(","), member.str.slice(1).str.head(-1))
-        members.append(pl.when(pl.col(name).is_not_null()).then(text).otherwise(pl.lit("")))
-    return table.select(pl.concat_str(members)).to_series()
+    members = [_member(name, written, table.schema[name]) for name, written in names.items()]
+    return table.select(pl.concat_str(members, ignore_nulls=True)).to_series()
+
+
+def _member(name: str, written: str, kind: pl.DataType) -> pl.Expr:
+    """One column's member with a comma before it; null for null."""
+    values = pl.col(name)
+    if kind.is_numeric() or kind == pl.Boolean:  # as they are printed, unless JSON knows no such number
+        text = values.cast(pl.String)
+        if kind.is_float():
+            text = pl.when(values.is_finite() | values.is_null()).then(text).otherwise(pl.lit("null"))
+        return pl.concat_str(pl.lit(f",{json.dumps(written)}:"), text)
+    member = pl.struct(values.alias(written)).struct.json_encode()
+    return pl.when(values.is_not_null()).then(pl.concat_str(pl.lit(","), member.str.slice(1).str.head(-1)))
 
 
 def _lines(batch: Batch, texts: Texts) -> Lines:
     if batch.form is Form.JSON:
-        return spliced(batch.raw, texts)
-    whole = batch.fields.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-    parts: list[pl.Series | str] = [whole.str.head(-1), *texts]
+        return spliced(batch.raw, [*texts])
+    parts: list[pl.Series | str] = [batch.fields.select(_OPEN_OBJECT).to_series(), *texts]
     if batch.form is Form.EVE and batch.raw is not None:
         parts += [',"suricata":', batch.raw]
     return Lines.of([*parts, "}"], GAP)
@@ -70,8 +80,7 @@ def spliced(raw: pl.Series | None, texts: Parts) -> Lines:
         raise AssertionError("JSON records keep their own text")
     if not texts:
         return Lines(raw.to_frame())
-    body = raw.str.strip_chars_end().str.head(-1).str.strip_chars_end()
-    bare = body.str.strip_chars() == "{"
+    body, bare = raw.to_frame("raw").select(_BODY, bare=_BODY.str.strip_chars() == "{")
     if bare.any():
         members = joined(texts)
         texts = [members.str.strip_prefix(",").zip_with(bare, members)]

@@ -1,0 +1,234 @@
+"""The second pass over one file: its records enriched, shown to the roll-ups, and written in their order.
+
+One thread reads the batches, some more enrich them, another shows them to the roll-ups; the one that runs the pass
+turns them into text and writes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from enrich.batch import Batch, Damage, Form, Header, Item, Reject
+from enrich.engine import Engine
+from enrich.errors import OutputError, SourceError
+from enrich.options import Options
+from enrich.progress import Progress
+from enrich.report import FileReport, Report
+from enrich.shapes import Enriched, Shape, parquet
+from enrich.sinks.files import SUFFIXES, Folder, OutFile
+from enrich.sources.discover import LogFile, shown
+from enrich.sources.zeek_tsv import Want
+from enrich.workers import Worker, ahead
+
+_ENRICHING = 2
+"""So many batches are enriched at a time."""
+_TOLD = 5
+"""So many rejects of a file are told as they happen; all are written."""
+MANY_LOGS = 100
+"""So many logs of one input get an output each; the records of all others share one."""
+
+
+@dataclass(slots=True)
+class Means:
+    """What the passes over the files of a run share. ``read`` gives what a file holds; no ``shape`` is Parquet's."""
+
+    options: Options
+    read: Callable[[LogFile, Want, bool], Iterator[Item]]
+    engine: Engine
+    shape: Shape | None
+    folder: Folder
+    report: Report
+    progress: Progress
+    rejects: OutFile
+    roller: Worker
+
+
+@dataclass(slots=True)
+class _Done:
+    """An enriched batch: the frame that roll-ups read, and what is written of it, if its log is."""
+
+    batch: Batch
+    frame: pl.DataFrame
+    enriched: Enriched | None
+
+
+class FilePass:
+    """The second pass over one file."""
+
+    def __init__(self, file: LogFile, means: Means) -> None:
+        self.file, self.means = file, means
+        self.options, self.engine, self.shape = means.options, means.engine, means.shape
+        self.report = FileReport(file.name, file.form.value if file.form else "empty")
+        self.logs: list[str] = []
+        self.outputs: dict[str, OutFile] = {}
+        self.parts: dict[str, list[Path]] = {}
+        self.header: list[Header] = []
+
+    def __call__(self) -> None:
+        """Do it. Raises OutputError when the disk is full."""
+        self.means.report.files.append(self.report)
+        native, form = self.options.format == "native", self.file.form
+        want: Want = self.engine.reads if native or form is Form.JSON else _everything
+        try:
+            items = self.means.read(self.file, want, native or form is not Form.TSV)
+            for item in ahead(items, self._enriched, _ENRICHING):
+                self._take(item)
+        except SourceError as error:  # gone since it was found
+            self._problem(str(error))
+        self._write_header()
+        if self.report.untold:
+            self.means.progress.problem(
+                f"{self.file.name}: {self.report.untold:,} records of no known log: neither the file's name nor _path "
+                "nor their fields say which, so little is added to them; name the file after its log, e.g. conn.json"
+            )
+        if not self.outputs and not self.parts and self.shape is not None and not self.options.logs:
+            self._output(self._log_in_name(self.file.log))
+        self._finish()
+
+    def _enriched(self, item: Item) -> Header | list[_Done] | list[Reject] | Damage:
+        """What the file holds, its batches enriched: what several threads do at a time."""
+        if not isinstance(item, list) or isinstance(item[0], Reject):
+            return item
+        done = []
+        for batch in item:
+            if isinstance(batch, Batch):
+                added, frame = self.engine.enrich(batch)
+                written = Enriched.of(batch, added) if self._is_written(batch.log) else None
+                done.append(_Done(batch, frame, written))
+        return done
+
+    def _take(self, item: Header | list[_Done] | list[Reject] | Damage) -> None:
+        if isinstance(item, Header):
+            if self._is_written(item.empty.log):
+                self.header.append(item)
+        elif isinstance(item, Damage):
+            self._problem(f"{self.file.name}:{item.line}: {item.reason}; everything before that was read")
+        elif isinstance(item[0], Reject):
+            self._reject([reject for reject in item if isinstance(reject, Reject)])
+        else:
+            self._take_batches([done for done in item if isinstance(done, _Done)])
+
+    def _take_batches(self, batches: list[_Done]) -> None:
+        for done in batches:
+            self._note(done.batch)
+            self.means.roller.later(partial(self.engine.roll_up, done.batch.log, done.frame))
+        ready = [done.enriched for done in batches if done.enriched is not None]
+        rows, out = sum(done.batch.height for done in batches), sum(item.batch.height for item in ready)
+        self.report.left_out += rows - out
+        self.report.renamed = sorted({*self.report.renamed}.union(*(item.taken for item in ready)))
+        if self.shape is None:
+            for item in ready:
+                self._write_part(item)
+        elif self.shape.one_file:
+            if ready:
+                self._write_header(ready[0])
+                self._write(self.shape, "", ready)
+        else:
+            for item in ready:
+                self._write(self.shape, self._log_in_name(item.batch.log), [item])
+        self.report.out += out
+        self.means.progress.advance(0, rows)
+
+    def _note(self, batch: Batch) -> None:
+        report = self.report
+        report.rows += batch.height
+        report.untold += batch.untold
+        if batch.told:
+            report.told[batch.log] = report.told.get(batch.log, 0) + batch.told
+        if batch.log not in report.logs and len(report.logs) <= MANY_LOGS:
+            report.logs.append(batch.log)
+
+    def _is_written(self, log: str) -> bool:
+        return not self.options.logs or log in self.options.logs
+
+    def _log_in_name(self, log: str) -> str:
+        """The log's name where an input holds several; nothing where the file's own name says it."""
+        if log not in self.logs:
+            if len(self.logs) > MANY_LOGS:
+                return self._log_in_name("other") if log != "other" else log
+            self.logs.append(log)
+        return log if self.file.stdin or self.file.form is Form.EVE or log != self.logs[0] else ""
+
+    def _output(self, log: str) -> OutFile:
+        if log not in self.outputs:
+            self.outputs[log] = self.means.folder.open(self._name(log), self.options.compress)
+        return self.outputs[log]
+
+    def _name(self, log: str) -> PurePosixPath:
+        """Where the records of a log go, below the output directory."""
+        file, form = self.file, self.options.format
+        compressed = SUFFIXES[self.options.compress]
+        stem = file.target.name
+        if form == "native":
+            return file.target.with_name(f"{stem}{file.extension}{compressed}")
+        if file.stdin and file.form is not Form.EVE:
+            stem = log or stem
+        elif log:
+            stem = f"{stem}.{log}"
+        return file.target.with_name(stem + (".parquet" if form == "parquet" else f".ndjson{compressed}"))
+
+    def _write(self, shape: Shape, log: str, items: list[Enriched]) -> None:
+        out = self._output(log)
+        for lines in shape.lines(items):
+            out.write_lines(*lines)
+
+    def _write_header(self, first: Enriched | None = None) -> None:
+        """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
+        for header in self.header:
+            if self.shape is None or not self.shape.one_file:
+                continue
+            item = first
+            if item is None or item.batch.frame.columns != header.empty.frame.columns:
+                added, _ = self.engine.enrich(header.empty)
+                item = Enriched.of(header.empty, added)
+            self._output("").write_lines(pl.DataFrame({"line": self.shape.header(header.text, item)}))
+        self.header = []
+
+    def _write_part(self, item: Enriched) -> None:
+        log = self._log_in_name(item.batch.log)
+        path = self.means.folder.scratch()
+        self.parts.setdefault(log, []).append(path)
+        try:
+            parquet.frame(item).write_parquet(path, compression="lz4")
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise OutputError.of(self.means.folder.root / self._name(log), error) from error
+
+    def _finish(self) -> None:
+        for log, parts in self.parts.items():
+            self._output(log).write_with(lambda stream, parts=parts: parquet.unite(parts, stream))  # type: ignore[misc]
+            for part in parts:
+                part.unlink(missing_ok=True)
+        for out in self.outputs.values():
+            out.commit()
+            self.report.outputs.append(shown(out.path.relative_to(self.means.folder.root)))
+            self.means.report.bytes_out += out.path.stat().st_size
+
+    def _reject(self, rejects: list[Reject]) -> None:
+        for reject in rejects:
+            record = {
+                "file": self.file.name,
+                "line": reject.line,
+                "reason": reject.reason,
+                "raw": reject.raw.decode("utf-8", "backslashreplace"),
+            }
+            self.means.rejects.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+            if self.report.rejected < _TOLD:
+                self.means.progress.problem(f"{self.file.name}:{reject.line}: {reject.reason}")
+            elif self.report.rejected == _TOLD:
+                self.means.progress.problem(f"{self.file.name}: more rejected records; all are in rejects.ndjson")
+            self.report.rejected += 1
+            self.report.rows += 1
+
+    def _problem(self, text: str) -> None:
+        self.report.problems.append(text)
+        self.means.progress.problem(text)
+
+
+def _everything(_: str) -> None:
+    return None
