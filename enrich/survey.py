@@ -291,7 +291,7 @@ class Survey:
         null = pl.Series([None], dtype=pl.String).new_from_index(0, height)
         columns = dict.fromkeys((*by_uid, "_certificate_app"), null)
         certificates: Keys | None = None
-        of_flows = any(map(len, (*by_uid.values(), self.certificates, self.named)))
+        of_flows = len(self.certificates) or len(self.named) or any(len(store) for store in by_uid.values())
         uids = Sought(hashes(frame["uid"])) if of_flows and "uid" in frame.columns else None
         if uids is not None:
             columns |= {name: store.get(uids) for name, store in by_uid.items() if len(store)}
