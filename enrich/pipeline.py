@@ -20,6 +20,7 @@ from enrich.engine import Engine
 from enrich.errors import ConfigError, OutputError, SourceError
 from enrich.file_pass import MANY_LOGS, FilePass, Means
 from enrich.options import Options
+from enrich.json_texts import Line, encode
 from enrich.progress import Progress
 from enrich.report import Report, run_record
 from enrich.shapes import Shape
@@ -210,9 +211,9 @@ class Run:
 
 def write_records(records: Iterable[Mapping[str, Any]], out: OutFile) -> None:
     """Write records as lines of JSON, some at a time."""
-    encode, rest = json.JSONEncoder(ensure_ascii=False).encode, iter(records)
-    while lines := [encode(record) + "\n" for record in islice(rest, _AT_ONCE)]:
-        out.write("".join(lines).encode())
+    rest = iter(records)
+    while lines := [record.text if isinstance(record, Line) else encode(record) for record in islice(rest, _AT_ONCE)]:
+        out.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def _as_it_is(item: Item) -> Item:

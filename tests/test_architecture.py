@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "model",
         "batch",
         "icmp",
+        "json_texts",
         "keyed",
         "machine",
         "names",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from functools import partial
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
@@ -12,13 +13,14 @@ import polars as pl
 from enrich.banners.knowledge import Knowledge
 from enrich.hosts.claims import Claims
 from enrich.hosts.flows import Flows
+from enrich.json_texts import Line, encode, objects, texts
 from enrich.names import host_name
 from enrich.systems import Clue, PortRange, Systems
 
 Row = dict[str, Any]
 Groups = Mapping[str, list[Row]]
-_AT_ONCE, _MORE = 250, 8
-"""So many hosts are put together at a time; of others, of which little is told, eight times as many."""
+_AT_ONCE = 4_000
+"""So many hosts are put together at a time."""
 _UPDATERS = ("updater",)
 _APPLICATION: tuple[str | pl.Expr, ...] = (
     "protocol", "name", "category", pl.col("rows").alias("flows"), "bytes", "confidence", "first_seen", "last_seen"
@@ -33,44 +35,38 @@ class Profiles:
 
     def __init__(self, flows: Flows, claims: Claims, systems: Systems, knowledge: Callable[[], Knowledge]) -> None:
         self.systems, self.knowledge = systems, knowledge
-        hosts, others = flows.hosts.frame(), flows.other_services.frame()
-        self._own = sorted(_addresses(hosts), key=_order)
-        self._others = sorted(_addresses(others) - {*self._own}, key=_order)
-        places = pl.DataFrame({"ip": [*self._own, *self._others]}, schema={"ip": pl.String}).with_row_index("at")
+        others = flows.other_services.frame()
+        self.hosts = _hosts(flows.hosts.frame(), others)
+        places = self.hosts.select("ip", "own").with_row_index("at")
+        own, outside = places.filter("own"), places.filter(~pl.col("own"))
         frames = {
-            "hosts": hosts,
-            "others": others,
-            "services": flows.services.frame(),
-            "clients": flows.clients.counts(),
-            "applications": flows.applications.frame(),
-            "sites": flows.sites.frame(),
-            "names": _joined(flows.names, flows.other_names, claims.names),
-            "software": claims.software.frame(),
-            "agents": claims.agents.frame(),
-            "told": claims.systems.frame(),
-            "syns": claims.syns.frame(),
-            "client_ports": flows.client_ports.values(),
-            "ports_seen": flows.client_ports.counts(),
-            "port_extremes": flows.port_extremes.frame(),
+            "services": (flows.services.frame(), own),
+            "other_services": (others, outside),
+            "clients": (flows.clients.counts(), places),
+            "applications": (flows.applications.frame(), own),
+            "sites": (flows.sites.frame(), own),
+            "names": (_joined(flows.names, flows.other_names, claims.names), places),
+            "software": (claims.software.frame(), places),
+            "agents": (claims.agents.frame(), places),
+            "told": (claims.systems.frame(), places),
+            "syns": (claims.syns.frame(), places),
+            "client_ports": (flows.client_ports.values(), places),
+            "ports_seen": (flows.client_ports.counts(), own),
+            "port_extremes": (flows.port_extremes.frame(), own),
         }
-        self._frames = {name: _ByHost(frame, places) for name, frame in frames.items() if frame is not None}
+        self._frames = {name: _ByHost(frame, at) for name, (frame, at) in frames.items() if frame is not None}
 
-    def records(self) -> Iterator[Row]:
+    def records(self) -> Iterator[Line]:
         """One record a host: the site's own by address, then the others."""
-        for first in range(0, len(self._own), _AT_ONCE):
-            chosen = self._own[first : first + _AT_ONCE]
-            about = _About(self, first, first + len(chosen))
-            for ip in chosen:
-                yield about.own(ip)
-        for first in range(0, len(self._others), _MORE * _AT_ONCE):
-            chosen = self._others[first : first + _MORE * _AT_ONCE]
-            about = _About(self, len(self._own) + first, len(self._own) + first + len(chosen))
-            for ip in chosen:
-                yield about.other(ip)
+        own = int(self.hosts["own"].sum())
+        for begin, end in ((0, own), (own, self.hosts.height)):
+            for first in range(begin, end, _AT_ONCE):
+                yield from map(Line, _About(self, first, min(first + _AT_ONCE, end)).lines())
 
     def frame(self, name: str, first: int, last: int) -> pl.DataFrame | None:
-        """The rows of some hosts, from the first to before the last."""
-        return self._frames[name].of(first, last) if name in self._frames else None
+        """The rows of some hosts, from the first to before the last; None if there are none."""
+        rows = self._frames[name].of(first, last) if name in self._frames else None
+        return rows if rows is not None and rows.height else None
 
 
 class _ByHost:
@@ -79,86 +75,82 @@ class _ByHost:
     def __init__(self, frame: pl.DataFrame, places: pl.DataFrame) -> None:
         at = frame.select("ip").join(places, on="ip", how="left", maintain_order="left")["at"]
         self._frame, self._order = frame, at.arg_sort(nulls_last=True)
-        self._places = at.gather(self._order).drop_nulls()
+        self._places = at.gather(self._order).drop_nulls().to_numpy()
 
     def of(self, first: int, last: int) -> pl.DataFrame:
-        begin, end = (self._places.search_sorted(place) for place in (first, last))
+        begin, end = self._places.searchsorted((first, last))
         return self._frame[self._order[begin:end]]
 
 
 class _About:
-    """All that is known of some hosts."""
+    """All that is known of some hosts, either all of them the site's own or none."""
 
     def __init__(self, profiles: Profiles, first: int, last: int) -> None:
         self.systems, self._knowledge = profiles.systems, profiles.knowledge
-
-        def frame(name: str) -> pl.DataFrame | None:
-            return profiles.frame(name, first, last)
-
-        self.hosts, self.others = _by_host(_sorted(frame("hosts"))), _by_host(_whole(frame("others")))
-        clients = frame("clients")
-        self.services = _by_host(_ports(frame("services"), clients))
-        self.other_services = _by_host(_ports(frame("others"), clients))
-        self.applications = _by_host(_busiest(frame("applications"), *_APPLICATION))
-        self.sites = _by_host(_busiest(frame("sites"), *_SITE))
-        self.names = _by_host(_busiest(frame("names"), "name"))
-        self.software, self.agents = _by_host(_sorted(frame("software"))), _by_host(_sorted(frame("agents")))
-        self.told, self.syns = _by_host(_sorted(frame("told"))), _by_host(_sorted(frame("syns")))
-        values = frame("client_ports")
+        self.hosts = profiles.hosts[first:last]
+        self._frame = partial(profiles.frame, first=first, last=last)
+        software = _sorted(self._frame("software"))
+        self.software, self.agents = _by_host(software), _by_host(_sorted(self._frame("agents")))
+        self.told, self.syns = _by_host(_sorted(self._frame("told"))), _by_host(_sorted(self._frame("syns")))
+        self.services = _ports(self._frame("services"), self._frame("clients"), software)
+        self.other_services = _ports(self._frame("other_services"), self._frame("clients"), software)
+        self.applications = _busiest(self._frame("applications"), *_APPLICATION)
+        self.sites = _busiest(self._frame("sites"), *_SITE)
+        antivirus = pl.col("category") == "antivirus"
+        self.antivirus = _by_host(None if self.sites is None else self.sites.filter(antivirus))
+        values = self._frame("client_ports")
         self.ranges = {} if values is None else self.systems.port_ranges(values)
-        self.ports_seen, self.port_extremes = _by_host(frame("ports_seen")), _by_host(frame("port_extremes"))
+        self.ports_seen, self.port_extremes = (
+            _by_host(self._frame("ports_seen")),
+            _by_host(self._frame("port_extremes")),
+        )
 
-    def own(self, ip: str) -> Row:
-        """The full profile of one of the site's own hosts."""
-        host = self.hosts[ip][-1]
-        return {
-            "ip": ip,
-            "first_seen": host["first_seen"],
-            "last_seen": host["last_seen"],
-            "scope": host["scope"],
-            "own": True,
-            "names": self._names(ip),
-            "os": self.systems.verdict(self._clues(ip)),
-            "services": self._services(ip, self.services),
-            "applications": [_application(row) for row in self.applications.get(ip, [])],
-            "software": self._software(ip),
-            "sites": self.sites.get(ip, []),
-            "ephemeral_ports": self._ephemeral(ip),
-        }
+    def lines(self) -> Iterable[str]:
+        """The full profiles of the site's own hosts, or the few fields of servers outside, as JSON."""
+        members = {name: texts(self.hosts[name]) for name in ("ip", "first_seen", "last_seen", "scope", "own")}
+        members["names"] = self._names()
+        members["os"] = self._each(
+            lambda ip: self.systems.verdict(self._clues(ip)),
+            {*self.software, *self.agents, *self.told, *self.syns, *self.ranges},
+        )
+        if not self.hosts["own"].all():
+            return objects(members | {"services": self._lists(self.other_services, nulls=False)})
+        members["services"] = self._lists(self.services, nulls=False)
+        members["applications"] = self._lists(_sure(self.applications))
+        members["software"] = self._each(self._software, {*self.software, *self.agents, *self.antivirus}, "[]")
+        members["sites"] = self._lists(self.sites)
+        members["ephemeral_ports"] = self._each(self._ephemeral, self.port_extremes)
+        return objects(members)
 
-    def other(self, ip: str) -> Row:
-        """The few fields of a server outside."""
-        host = self.others[ip][0]
-        return {
-            "ip": ip,
-            "first_seen": host["first_seen"],
-            "last_seen": host["last_seen"],
-            "scope": host["scope"],
-            "own": False,
-            "names": self._names(ip),
-            "os": self.systems.verdict(self._clues(ip)),
-            "services": self._services(ip, self.other_services),
-        }
+    def _each(self, tell: Callable[[str], Any], known: Container[str], none: str = "null") -> pl.Series:
+        """What there is to tell of each host that is known for it."""
+        return pl.Series([encode(tell(ip)) if ip in known else none for ip in self.hosts["ip"]], dtype=pl.String)
 
-    def _names(self, ip: str) -> list[str]:
-        folded = (host_name(row["name"]) for row in self.names.get(ip, []))
-        return list(dict.fromkeys(name for name in folded if name is not None))
+    def _lists(self, rows: pl.DataFrame | None, *, nulls: bool = True) -> pl.Series:
+        """The rows of each host, an object each."""
+        if rows is None:
+            return self._each(str, (), "[]")
+        return self._array(rows["ip"], objects({name: texts(rows[name]) for name in rows.columns[1:]}, nulls=nulls))
 
-    def _services(self, ip: str, services: Groups) -> list[Row]:
-        """One entry a port, with the software that its banner names."""
-        software = [row for row in self.software.get(ip, []) if row["product"]]
-        entries = services.get(ip, [])
-        for row in entries if software else ():
-            here = [found for found in software if found["port"] == row["port"]]
-            latest = max(here, key=lambda found: (found["last_seen"], found["rows"]), default={})
-            row["product"], row["version"] = latest.get("product"), latest.get("version")
-        return [{name: value for name, value in row.items() if value is not None} for row in entries]
+    def _array(self, ips: pl.Series, items: pl.Series) -> pl.Series:
+        """The items of each host."""
+        arrays = pl.DataFrame({"ip": ips, "items": items}).group_by("ip").agg(pl.col("items").str.join(", "))
+        found = self.hosts.select("ip").join(arrays, on="ip", how="left", maintain_order="left")
+        return found.select("[" + pl.col("items").fill_null("") + "]").to_series()
+
+    def _names(self) -> pl.Series:
+        named = _busiest(self._frame("names"), "name")
+        if named is None:
+            return self._each(str, (), "[]")
+        folded = pl.Series("name", [host_name(name) for name in named["name"]], dtype=pl.String)
+        names = named.select("ip", folded).drop_nulls().unique(maintain_order=True)
+        return self._array(names["ip"], texts(names["name"]))
 
     def _software(self, ip: str) -> list[Row]:
         """The inventory: what banners, User-Agents and Zeek name, and security products that call home."""
         named = [_named(row, row["product"], row["vendor"], row["source"]) for row in self.software.get(ip, [])]
         named += [_named(row, row["family"], None, "user_agent") for row in self.agents.get(ip, [])]
-        antivirus = [row for row in self.sites.get(ip, []) if row["category"] == "antivirus" and row["product"]]
+        antivirus = [row for row in self.antivirus.get(ip, []) if row["product"]]
         for row in sorted(antivirus, key=lambda row: str(row["product"])):
             named.append(_named(row, row["product"], None, "site"))
         elsewhere = [(product, version) for (product, version, _, source), _, _ in named if source != "software"]
@@ -176,9 +168,7 @@ class _About:
             out.append(row)
         return out
 
-    def _ephemeral(self, ip: str) -> Row | None:
-        if ip not in self.port_extremes:
-            return None
+    def _ephemeral(self, ip: str) -> Row:
         extremes, seen = self.port_extremes[ip][0], self.ports_seen.get(ip, [])
         found = self.ranges.get(ip)
         answer: Row = {"low": extremes["low"], "high": extremes["high"], "ports": 0, "system": None}
@@ -231,9 +221,12 @@ def _port_clue(found: PortRange) -> Clue:
     return Clue("ports", what, found.systems)
 
 
-def _application(row: Row) -> Row:
-    row["confidence"] = round(row["confidence"] / row["flows"], 3)
-    return row
+def _sure(applications: pl.DataFrame | None) -> pl.DataFrame | None:
+    """Applications with the mean of their confidence, rounded as Python does."""
+    if applications is None:
+        return None
+    means = applications["confidence"] / applications["flows"]
+    return applications.with_columns(pl.Series("confidence", [round(mean, 3) for mean in means]))
 
 
 def _named(row: Row, product: str | None, vendor: str | None, source: str) -> tuple[_Name, float, float]:
@@ -261,16 +254,29 @@ def _busiest(frame: pl.DataFrame | None, *columns: str | pl.Expr) -> pl.DataFram
     return frame.sort("rows", "first_seen", *others, descending=descending).select("ip", *columns)
 
 
-def _whole(frame: pl.DataFrame | None) -> pl.DataFrame | None:
-    """A host's services as one."""
-    if frame is None:
-        return None
-    seen = pl.col("first_seen").min(), pl.col("last_seen").max()
-    return frame.sort(frame.columns).group_by("ip").agg(*seen, pl.col("scope").first())
+def _hosts(own: pl.DataFrame | None, services: pl.DataFrame | None) -> pl.DataFrame:
+    """All hosts, the site's own first and each in the order of addresses: when they were seen, and where they are."""
+    hosts = pl.DataFrame(
+        schema={"ip": pl.String, "first_seen": pl.Float64, "last_seen": pl.Float64, "scope": pl.String}
+    )
+    if own is not None:
+        latest = own.sort(own.columns).unique("ip", keep="last", maintain_order=True)
+        hosts = pl.concat([hosts, latest.select(hosts.columns)])
+    hosts = hosts.with_columns(pl.lit(True).alias("own"))
+    if services is not None:
+        seen = pl.col("first_seen").min(), pl.col("last_seen").max()
+        others = services.sort(services.columns).group_by("ip").agg(*seen, pl.col("scope").first())
+        others = others.join(hosts, on="ip", how="anti")
+        hosts = pl.concat([hosts, others.with_columns(pl.lit(False).alias("own"))])
+    hosts = hosts.filter(pl.col("ip").is_not_null())
+    order = [(not own, _order(ip)) for ip, own in hosts.select("ip", "own").iter_rows()]
+    return hosts[sorted(range(hosts.height), key=order.__getitem__)]
 
 
-def _ports(frame: pl.DataFrame | None, clients: pl.DataFrame | None) -> pl.DataFrame | None:
-    """One row a port: its most likely protocol."""
+def _ports(
+    frame: pl.DataFrame | None, clients: pl.DataFrame | None, software: pl.DataFrame | None
+) -> pl.DataFrame | None:
+    """One row a port: its most likely protocol, and the software that its banner named last."""
     if frame is None:
         return None
     port = ["ip", "port", "transport"]
@@ -279,26 +285,27 @@ def _ports(frame: pl.DataFrame | None, clients: pl.DataFrame | None) -> pl.DataF
     ports = ordered.group_by(port).agg(pl.col("protocol").first(), *seen)
     missing = pl.lit(None, pl.UInt64).alias("distinct")
     ports = ports.with_columns(missing) if clients is None else ports.join(clients, on=port, how="left")
-    unnamed = (pl.lit(None, pl.String).alias(name) for name in ("product", "version"))
+    if software is None:
+        ports = ports.with_columns(pl.lit(None, pl.String).alias(name) for name in ("product", "version"))
+    else:
+        named = software.filter(pl.col("product") != "").sort("last_seen", "rows", descending=True, maintain_order=True)
+        latest = named.unique(["ip", "port"], keep="first", maintain_order=True)
+        ports = ports.join(latest.select("ip", "port", "product", "version"), on=["ip", "port"], how="left")
     counted = pl.col("distinct").alias("clients")
-    return ports.sort(port).select(*port, "protocol", *unnamed, counted, "first_seen", "last_seen")
+    return ports.sort(port).select(*port, "protocol", "product", "version", counted, "first_seen", "last_seen")
 
 
 def _by_host(frame: pl.DataFrame | None) -> Groups:
     groups: dict[str, list[Row]] = defaultdict(list)
     if frame is not None:
-        for ip, row in zip(frame["ip"], frame.drop("ip").rows(named=True), strict=True):
-            groups[ip].append(row)
+        for row in frame.iter_rows(named=True):
+            groups[row["ip"]].append(row)
     return groups
 
 
 def _joined(*tallies: Any) -> pl.DataFrame | None:
     frames = [frame for tally in tallies if (frame := tally.frame()) is not None]
     return pl.concat(frames, how="vertical_relaxed") if frames else None
-
-
-def _addresses(frame: pl.DataFrame | None) -> set[str]:
-    return set() if frame is None else {*frame["ip"].drop_nulls().unique()}
 
 
 def _order(ip: str) -> tuple[int, bytes, str]:
