@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ from enrich.model import Resources
 
 TABLE = "systems.toml"
 LOWEST, HIGHEST = 1024, 65535
+_COMBINATIONS = 4096
+"""So many combinations of claims are remembered with what follows from them: hosts repeat few of them."""
+Claim = tuple[str, frozenset[str]]
+"""A kind of source, and the systems that it speaks for."""
 # What a machine itself says, even where others are behind its address.
 _OF_THE_MACHINE = frozenset({"server", "dhcp", "snmp"})
 # Systems that one machine may well claim both of.
@@ -73,6 +78,9 @@ class Systems:
         except (KeyError, TypeError) as error:
             raise TableError(f"{TABLE}: {error!r} is missing or malformed") from error
         self._hypotheses = self._lay_out()
+        places = range(len(self.ranges))
+        self._alike = [[at for at in places if self._overlap(at, one) >= self.ports["alike"]] for one in places]
+        self._fused = lru_cache(_COMBINATIONS)(self._fuse)
 
     # ---- Names
 
@@ -120,26 +128,24 @@ class Systems:
         everywhere = self.ports["outside"] / (HIGHEST - LOWEST + 1)
         inside = [(values >= entry["low"]) & (values <= entry["high"]) for entry in self.ranges]
         sizes = [entry["high"] - entry["low"] + 1 for entry in self.ranges]
-        scores = []
-        for members, prior in self._hypotheses:
+        likely = []
+        for members, _ in self._hypotheses:
             density = sum((inside[at] / sizes[at] for at in members), np.zeros(len(values))) / len(members)
             logs = np.log((1 - self.ports["outside"]) * density + everywhere)
-            scores.append((np.add.reduceat(logs, starts), math.log(prior)))
+            likely.append(np.add.reduceat(logs, starts))
         counts = np.diff(np.append(starts, len(values)))
         blocks = ordered.with_columns(pl.col("port").cast(pl.Int64) // int(self.ports["block"]))
         draws = blocks.group_by("ip", maintain_order=True).agg(pl.col("port").n_unique().alias("draws"))["draws"]
-        found: dict[str, PortRange | None] = {}
-        for at, ip in enumerate(ordered["ip"].gather(starts)):
-            if draws[at] >= self.ports["draws"]:
-                share = draws[at] / counts[at]
-                found[ip] = self._judge([prior + float(logs[at]) * share for logs, prior in scores], draws[at])
-        return found
+        priors = [math.log(prior) for _, prior in self._hypotheses]
+        scores = np.stack(likely, axis=1) * (draws.to_numpy() / counts)[:, np.newaxis] + priors
+        every = zip(ordered["ip"].gather(starts), scores.tolist(), draws, strict=True)
+        return {ip: self._judge(its, drawn) for ip, its, drawn in every if drawn >= self.ports["draws"]}
 
     def _judge(self, scores: Sequence[float], draws: int) -> PortRange | None:
         highest = max(scores)
         weights = [math.exp(score - highest) for score in scores]
         best = max(range(len(self.ranges)), key=lambda at: weights[at])
-        alike = [at for at in range(len(self.ranges)) if self._overlap(at, best) >= self.ports["alike"]]
+        alike = self._alike[best]
         certainty = sum(weights[at] for at in alike) / sum(weights)
         systems = frozenset(system for at in alike for system in self.ranges[at]["systems"])
         if certainty < self.ports["certainty"]:
@@ -189,7 +195,7 @@ class Systems:
         evidence = [str(clue) for clue in every]
         several = self._several(every)
         decisive = [clue for clue in every if clue.source in _OF_THE_MACHINE] if several else every
-        family, confidence = self._fuse(decisive) if decisive else (None, 0.0)
+        family, confidence = self._fused(_claims(decisive)) if decisive else (None, 0.0)
         answer: dict[str, Any] = {"name": None, "confidence": None, "evidence": evidence}
         if family is not None:
             answer["name"] = self._exact(family, every)
@@ -198,20 +204,16 @@ class Systems:
             answer["several"] = several
         return answer
 
-    def _fuse(self, clues: Sequence[Clue]) -> tuple[str | None, float]:
-        """The system, or at least kernel, that the clues make likely enough, and its probability."""
-        names = {*self.share, *(system for clue in clues for system in clue.systems)}
+    def _fuse(self, claims: tuple[Claim, ...]) -> tuple[str | None, float]:
+        """The system, or at least kernel, that the claims make likely enough, and its probability."""
+        names = {*self.share, *(system for _, systems in claims for system in systems)}
         scores = {name: math.log(self._share(name)) for name in names}
-        said = set()
-        for clue in clues:
-            if (clue.source, clue.systems) in said:
-                continue
-            said.add((clue.source, clue.systems))
-            belief = self.belief[clue.source]
+        for source, systems in claims:
+            belief = self.belief[source]
             # A wrong answer names a system as often as that is met anyway.
-            wrong = (1 - belief) * min(sum(self._share(system) for system in clue.systems), 1.0)
+            wrong = (1 - belief) * min(sum(self._share(system) for system in systems), 1.0)
             for name in names:
-                scores[name] += math.log(belief if name in clue.systems else wrong)
+                scores[name] += math.log(belief if name in systems else wrong)
         highest = max(scores.values())
         weights = {name: math.exp(score - highest) for name, score in scores.items()}
         total = sum(weights.values())
@@ -249,6 +251,11 @@ class Systems:
 def compatible(one: frozenset[str], other: frozenset[str]) -> bool:
     """Whether two claims about a system may both be made by one machine."""
     return bool(one & other) or any(one <= pair and other <= pair for pair in _COMPATIBLE)
+
+
+def _claims(clues: Iterable[Clue]) -> tuple[Claim, ...]:
+    """What clues claim, however many times over."""
+    return tuple(dict.fromkeys((clue.source, clue.systems) for clue in clues))
 
 
 def _fits(window: int, text: str, mss: int | None, options: str) -> bool:

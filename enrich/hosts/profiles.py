@@ -310,9 +310,7 @@ def _joined(*tallies: Any) -> pl.DataFrame | None:
 
 def _order(ip: str) -> tuple[int, bytes, str]:
     address = ip.partition("%")[0]
-    for version, family in ((4, AF_INET), (6, AF_INET6)):
-        try:
-            return version, inet_pton(family, address), ip
-        except (OSError, ValueError):
-            continue
-    return 9, b"", ip
+    try:
+        return (6, inet_pton(AF_INET6, address), ip) if ":" in address else (4, inet_pton(AF_INET, address), ip)
+    except (OSError, ValueError):
+        return 9, b"", ip
