@@ -45,5 +45,11 @@ def texts(values: pl.Series) -> pl.Series:
 
 def objects(members: Mapping[str, pl.Series], *, nulls: bool = True) -> pl.Series:
     """An object a row, of members that are JSON; those that are null are left out, unless ``nulls``."""
-    named = [f"{encode(name)}: " + pl.lit(text.fill_null("null") if nulls else text) for name, text in members.items()]
-    return pl.select("{" + pl.concat_str(named, separator=", ", ignore_nulls=True) + "}").to_series()
+    parts: list[pl.Expr] = []
+    for name, text in members.items():
+        key = pl.lit(f", {encode(name)}: ")
+        if nulls or not text.null_count():
+            parts += (key, pl.lit(text.fill_null("null")))
+        elif text.null_count() < text.len():
+            parts.append((key + pl.lit(text)).fill_null(""))
+    return pl.select("{" + pl.concat_str(parts).str.strip_prefix(", ") + "}").to_series()

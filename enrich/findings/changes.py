@@ -59,9 +59,9 @@ class NewService:
 
     def findings(self) -> Iterator[Finding]:
         """One a host and port."""
-        active = self._active()
         ports: dict[tuple[str, int, str], float] = {}
         cases = list(self.services.cases())
+        active = self._active({case.keys["host"] for case in cases})
         for case in cases:
             key = (case.keys["host"], case.keys["port"], case.keys["transport"])
             ports[key] = min(case.first_seen, ports.get(key, case.first_seen))
@@ -85,11 +85,13 @@ class NewService:
         hours = bisect_right(active, seen - 3600)
         return active[0] if hours >= self.table["hours"] and seen - active[0] >= self.table["known"] else None
 
-    def _active(self) -> dict[str, list[int]]:
-        """The hours in which each host was active, by when they began."""
+    def _active(self, hosts: set[str]) -> dict[str, list[int]]:
+        """The hours in which each of some hosts was active, by when they began."""
         frame = self.active.frame()
         out: dict[str, list[int]] = defaultdict(list)
-        for host, start in [] if frame is None else frame.sort("start").select("host", "start").iter_rows():
+        if frame is not None:
+            frame = frame.filter(pl.col("host").is_in(hosts)).sort("start")
+        for host, start in () if frame is None else frame.select("host", "start").iter_rows():
             out[host].append(start)
         return out
 

@@ -100,7 +100,8 @@ class AntivirusSilent:
 
     def findings(self) -> Iterator[Finding]:
         """One a host and product."""
-        contacts, active = self.contacts.frame(), self.active.frame()
+        contacts = self.contacts.frame()
+        active = None if contacts is None else self.active.frame()
         if contacts is None or active is None:
             return
         hosts: dict[str, dict[str, list[_Call]]] = defaultdict(lambda: defaultdict(list))
@@ -197,6 +198,8 @@ class TorrentUser:
         """One a host."""
         contacts = _by_host(self.contacts.frame())
         observed = {row["host"]: row for rows in _by_host(self.observed.frame()).values() for row in rows}
+        if not contacts and not observed:
+            return
         bulk, peers = _by_host(self.bulk.frame()), self.bulk_peers.counts()
         peer_count = {} if peers is None else dict(peers.select("host", "distinct").iter_rows())
         samples = [_uids(sample.frame()) for sample in (self.contact_flows, self.observed_flows, self.bulk_flows)]

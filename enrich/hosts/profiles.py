@@ -134,9 +134,9 @@ class _About:
 
     def _array(self, ips: pl.Series, items: pl.Series) -> pl.Series:
         """The items of each host."""
-        arrays = pl.DataFrame({"ip": ips, "items": items}).group_by("ip").agg(pl.col("items").str.join(", "))
+        arrays = pl.DataFrame({"ip": ips, "items": items}).group_by("ip").agg("items")
         found = self.hosts.select("ip").join(arrays, on="ip", how="left", maintain_order="left")
-        return found.select("[" + pl.col("items").fill_null("") + "]").to_series()
+        return found.select("[" + pl.col("items").list.join(", ").fill_null("") + "]").to_series()
 
     def _names(self) -> pl.Series:
         named = _busiest(self._frame("names"), "name")
