@@ -78,6 +78,8 @@ class Systems:
         except (KeyError, TypeError) as error:
             raise TableError(f"{TABLE}: {error!r} is missing or malformed") from error
         self._hypotheses = self._lay_out()
+        self._bounds = sorted({bound for entry in self.ranges for bound in (entry["low"], entry["high"] + 1)})
+        self._likely = np.array([self._logs(port) for port in (0, *self._bounds)])
         places = range(len(self.ranges))
         self._alike = [[at for at in places if self._overlap(at, one) >= self.ports["alike"]] for one in places]
         self._fused = lru_cache(_COMBINATIONS)(self._fuse)
@@ -108,6 +110,14 @@ class Systems:
         each = self.ports["two_at_once"] / max(len(pairs), 1)
         return single + [(pair, each) for pair in pairs]
 
+    def _logs(self, port: int) -> list[float]:
+        """How likely a port is, by each hypothesis; all ports from one bound of ranges to the next are equally so."""
+        inside = [(entry["low"] <= port <= entry["high"]) / (entry["high"] - entry["low"] + 1) for entry in self.ranges]
+        outside = self.ports["outside"]
+        everywhere = outside / (HIGHEST - LOWEST + 1)
+        densities = [sum(inside[at] for at in members) / len(members) for members, _ in self._hypotheses]
+        return [math.log((1 - outside) * density + everywhere) for density in densities]
+
     def _overlap(self, a: int, b: int) -> float:
         """The share of ports that two ranges have in common."""
         one, other = self.ranges[a], self.ranges[b]
@@ -124,21 +134,15 @@ class Systems:
         if not ordered.height:
             return {}
         values = ordered["port"].cast(pl.Int64).to_numpy()
-        starts = np.flatnonzero(np.concatenate([[True], (ordered["ip"][1:] != ordered["ip"][:-1]).to_numpy()]))
-        everywhere = self.ports["outside"] / (HIGHEST - LOWEST + 1)
-        inside = [(values >= entry["low"]) & (values <= entry["high"]) for entry in self.ranges]
-        sizes = [entry["high"] - entry["low"] + 1 for entry in self.ranges]
-        likely = []
-        for members, _ in self._hypotheses:
-            density = sum((inside[at] / sizes[at] for at in members), np.zeros(len(values))) / len(members)
-            logs = np.log((1 - self.ports["outside"]) * density + everywhere)
-            likely.append(np.add.reduceat(logs, starts))
-        counts = np.diff(np.append(starts, len(values)))
+        begins = np.concatenate([[True], (ordered["ip"][1:] != ordered["ip"][:-1]).to_numpy()])
+        cells = (np.cumsum(begins) - 1) * len(self._likely) + np.searchsorted(self._bounds, values, "right")
+        counts = np.bincount(cells, minlength=begins.sum() * len(self._likely)).reshape(-1, len(self._likely))
         blocks = ordered.with_columns(pl.col("port").cast(pl.Int64) // int(self.ports["block"]))
         draws = blocks.group_by("ip", maintain_order=True).agg(pl.col("port").n_unique().alias("draws"))["draws"]
         priors = [math.log(prior) for _, prior in self._hypotheses]
-        scores = np.stack(likely, axis=1) * (draws.to_numpy() / counts)[:, np.newaxis] + priors
-        every = zip(ordered["ip"].gather(starts), scores.tolist(), draws, strict=True)
+        shares = draws.to_numpy() / counts.sum(axis=1)
+        scores = counts @ self._likely * shares[:, np.newaxis] + priors
+        every = zip(ordered["ip"].filter(begins), scores.tolist(), draws, strict=True)
         return {ip: self._judge(its, drawn) for ip, its, drawn in every if drawn >= self.ports["draws"]}
 
     def _judge(self, scores: Sequence[float], draws: int) -> PortRange | None:
