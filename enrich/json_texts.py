@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -34,22 +35,35 @@ class Line(Mapping[str, Any]):
         return len(json.loads(self.text))
 
 
-def texts(values: pl.Series) -> pl.Series:
-    """Each string, number or truth value as JSON; null stays null."""
-    if values.dtype != pl.String:
-        return values.cast(pl.String)
-    if values.str.contains(_ESCAPED).any():
-        return pl.Series(values.name, [value and encode(value) for value in values], dtype=pl.String)
-    return pl.select('"' + pl.lit(values) + '"').to_series()
+def objects(
+    values: pl.DataFrame, made: Mapping[str, pl.Series] = MappingProxyType({}), *, nulls: bool = True
+) -> pl.Series:
+    """An object a row: strings, numbers and truth values, and behind them members that are JSON already.
 
-
-def objects(members: Mapping[str, pl.Series], *, nulls: bool = True) -> pl.Series:
-    """An object a row, of members that are JSON; those that are null are left out, unless ``nulls``."""
+    Members that are null are left out, unless ``nulls``.
+    """
     parts: list[pl.Expr] = []
-    for name, text in members.items():
-        key = pl.lit(f", {encode(name)}: ")
+    for text in (*_texts(values), *(text.alias(name) for name, text in made.items())):
+        key = pl.lit(f", {encode(text.name)}: ")
         if nulls or not text.null_count():
             parts += (key, pl.lit(text.fill_null("null")))
         elif text.null_count() < text.len():
             parts.append((key + pl.lit(text)).fill_null(""))
     return pl.select("{" + pl.concat_str(parts).str.strip_prefix(", ") + "}").to_series()
+
+
+def strings(values: pl.Series) -> pl.Series:
+    """Strings as JSON; null stays null."""
+    return _texts(values.to_frame()).to_series()
+
+
+def _texts(values: pl.DataFrame) -> pl.DataFrame:
+    escaped = values.select(pl.col(pl.String).str.contains(_ESCAPED).any())
+    return values.select(
+        pl.lit(pl.Series(name, [None if text is None else encode(text) for text in values[name]], dtype=pl.String))
+        if name in escaped.columns and escaped[name].item()
+        else pl.concat_str(pl.lit('"'), name, pl.lit('"')).alias(name)
+        if kind == pl.String
+        else pl.col(name).cast(pl.String)
+        for name, kind in values.schema.items()
+    )

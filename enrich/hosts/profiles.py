@@ -13,7 +13,7 @@ import polars as pl
 from enrich.banners.knowledge import Knowledge
 from enrich.hosts.claims import Claims
 from enrich.hosts.flows import Flows
-from enrich.json_texts import Line, encode, objects, texts
+from enrich.json_texts import Line, encode, objects, strings
 from enrich.names import host_name
 from enrich.systems import Clue, PortRange, Systems
 
@@ -107,20 +107,19 @@ class _About:
 
     def lines(self) -> Iterable[str]:
         """The full profiles of the site's own hosts, or the few fields of servers outside, as JSON."""
-        members = {name: texts(self.hosts[name]) for name in ("ip", "first_seen", "last_seen", "scope", "own")}
-        members["names"] = self._names()
+        members = {"names": self._names()}
         members["os"] = self._each(
             lambda ip: self.systems.verdict(self._clues(ip)),
             {*self.software, *self.agents, *self.told, *self.syns, *self.ranges},
         )
         if not self.hosts["own"].all():
-            return objects(members | {"services": self._lists(self.other_services, nulls=False)})
+            return objects(self.hosts, members | {"services": self._lists(self.other_services, nulls=False)})
         members["services"] = self._lists(self.services, nulls=False)
         members["applications"] = self._lists(_sure(self.applications))
         members["software"] = self._each(self._software, {*self.software, *self.agents, *self.antivirus}, "[]")
         members["sites"] = self._lists(self.sites)
         members["ephemeral_ports"] = self._each(self._ephemeral, self.port_extremes)
-        return objects(members)
+        return objects(self.hosts, members)
 
     def _each(self, tell: Callable[[str], Any], known: Container[str], none: str = "null") -> pl.Series:
         """What there is to tell of each host that is known for it."""
@@ -130,7 +129,7 @@ class _About:
         """The rows of each host, an object each."""
         if rows is None:
             return self._each(str, (), "[]")
-        return self._array(rows["ip"], objects({name: texts(rows[name]) for name in rows.columns[1:]}, nulls=nulls))
+        return self._array(rows["ip"], objects(rows.drop("ip"), nulls=nulls))
 
     def _array(self, ips: pl.Series, items: pl.Series) -> pl.Series:
         """The items of each host."""
@@ -144,7 +143,7 @@ class _About:
             return self._each(str, (), "[]")
         folded = pl.Series("name", [host_name(name) for name in named["name"]], dtype=pl.String)
         names = named.select("ip", folded).drop_nulls().unique(maintain_order=True)
-        return self._array(names["ip"], texts(names["name"]))
+        return self._array(names["ip"], strings(names["name"]))
 
     def _software(self, ip: str) -> list[Row]:
         """The inventory: what banners, User-Agents and Zeek name, and security products that call home."""
@@ -269,8 +268,8 @@ def _hosts(own: pl.DataFrame | None, services: pl.DataFrame | None) -> pl.DataFr
         others = others.join(hosts, on="ip", how="anti")
         hosts = pl.concat([hosts, others.with_columns(pl.lit(False).alias("own"))])
     hosts = hosts.filter(pl.col("ip").is_not_null())
-    order = [(not own, _order(ip)) for ip, own in hosts.select("ip", "own").iter_rows()]
-    return hosts[sorted(range(hosts.height), key=order.__getitem__)]
+    order = pl.Series("order", [_order(ip) for ip in hosts["ip"]], dtype=pl.Binary)
+    return hosts.with_columns(order).sort("own", "order", descending=[True, False]).drop("order")
 
 
 def _ports(
@@ -308,9 +307,11 @@ def _joined(*tallies: Any) -> pl.DataFrame | None:
     return pl.concat(frames, how="vertical_relaxed") if frames else None
 
 
-def _order(ip: str) -> tuple[int, bytes, str]:
+def _order(ip: str) -> bytes:
+    """What puts addresses in order: version, number, text."""
     address = ip.partition("%")[0]
     try:
-        return (6, inet_pton(AF_INET6, address), ip) if ":" in address else (4, inet_pton(AF_INET, address), ip)
+        number = b"\6" + inet_pton(AF_INET6, address) if ":" in address else b"\4" + inet_pton(AF_INET, address)
     except (OSError, ValueError):
-        return 9, b"", ip
+        number = b"\x09"
+    return number + ip.encode()
