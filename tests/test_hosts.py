@@ -120,6 +120,23 @@ def test_a_banner_in_two_logs_is_one_witness(site: Site, profiles: Profiles) -> 
     assert profiles()[SERVER]["os"] == alone
 
 
+def test_records_are_the_same_however_many_are_made_at_a_time(
+    site: Site, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at in range(4):
+        client = f"10.0.0.{at}"
+        site.web(client, f"www{at % 2}.example.net", at, OUTSIDE, CHROME)
+        uid = site.flow(client, f"93.184.216.{at % 3}" if at % 2 else SERVER, 22, at, "ssh")
+        site.log("ssh", uid, server="SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3", client='SSH-2.0-"odd"\\_0.78')
+    whole = run(site.write()).out / "hosts.ndjson"
+    monkeypatch.setattr(profiles_module, "_AT_ONCE", 1)
+    apart = run(site.write()).out / "hosts.ndjson"
+    assert whole.read_bytes() == apart.read_bytes()
+    lines = whole.read_text("utf-8").splitlines()
+    assert len(lines) > 7
+    assert lines == [json.dumps(json.loads(line), ensure_ascii=False) for line in lines]
+
+
 def test_a_server_outside_in_few_fields(site: Site, profiles: Profiles) -> None:
     site.web(CLIENT, "www.example.net", 0, OUTSIDE)
     record = profiles()[OUTSIDE]

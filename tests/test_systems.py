@@ -146,6 +146,16 @@ class TestVerdict:
         assert answer["confidence"] > 0.95
         assert answer["evidence"][0] == "server:Debian 12 in ssh_server"
 
+    def test_what_hosts_claim_alike_is_fused_once(self, systems: Systems) -> None:
+        before = systems._fused.cache_info()
+        answers = [systems.verdict([systems.named("snmp", f"host {at}", "Plan 9")]) for at in range(9)]
+        after = systems._fused.cache_info()
+        assert (after.misses - before.misses, after.hits - before.hits) == (1, 8)
+        assert [answer and answer["evidence"] for answer in answers[::8]] == [
+            ["snmp:Plan 9 host 0"],
+            ["snmp:Plan 9 host 8"],
+        ]
+
     def test_a_range_of_two_makers_names_none(self, systems: Systems) -> None:
         answer = systems.verdict([Clue("ports", "49152-65535", frozenset({"Windows", "macOS", "iOS"}))])
         assert answer is not None and answer["name"] is None and answer["confidence"] is None

@@ -1,4 +1,7 @@
-"""The records of hosts: all that is counted of each, put together. A few hosts at a time, as there may be very many."""
+"""The records of hosts: all that is counted of each, put together. Some hosts at a time, as there may be very many.
+
+What most hosts have is put together by columns; what few have, or needs thought, host by host.
+"""
 
 from __future__ import annotations
 
@@ -88,37 +91,36 @@ class _About:
     def __init__(self, profiles: Profiles, first: int, last: int) -> None:
         self.systems, self._knowledge = profiles.systems, profiles.knowledge
         self.hosts = profiles.hosts[first:last]
+        self.own = bool(self.hosts["own"].all())
         self._frame = partial(profiles.frame, first=first, last=last)
         software = _sorted(self._frame("software"))
         self.software, self.agents = _by_host(software), _by_host(_sorted(self._frame("agents")))
         self.told, self.syns = _by_host(_sorted(self._frame("told"))), _by_host(_sorted(self._frame("syns")))
-        self.services = _ports(self._frame("services"), self._frame("clients"), software)
-        self.other_services = _ports(self._frame("other_services"), self._frame("clients"), software)
+        services = self._frame("services" if self.own else "other_services")
+        self.services = _ports(services, self._frame("clients"), software)
         self.applications = _busiest(self._frame("applications"), *_APPLICATION)
         self.sites = _busiest(self._frame("sites"), *_SITE)
         antivirus = pl.col("category") == "antivirus"
         self.antivirus = _by_host(None if self.sites is None else self.sites.filter(antivirus))
         values = self._frame("client_ports")
         self.ranges = {} if values is None else self.systems.port_ranges(values)
-        self.ports_seen, self.port_extremes = (
-            _by_host(self._frame("ports_seen")),
-            _by_host(self._frame("port_extremes")),
-        )
+        self.ports_seen = _by_host(self._frame("ports_seen"))
+        self.port_extremes = _by_host(self._frame("port_extremes"))
 
     def lines(self) -> Iterable[str]:
         """The full profiles of the site's own hosts, or the few fields of servers outside, as JSON."""
-        members = {"names": self._names()}
-        members["os"] = self._each(
-            lambda ip: self.systems.verdict(self._clues(ip)),
-            {*self.software, *self.agents, *self.told, *self.syns, *self.ranges},
-        )
-        if not self.hosts["own"].all():
-            return objects(self.hosts, members | {"services": self._lists(self.other_services, nulls=False)})
-        members["services"] = self._lists(self.services, nulls=False)
-        members["applications"] = self._lists(_sure(self.applications))
-        members["software"] = self._each(self._software, {*self.software, *self.agents, *self.antivirus}, "[]")
-        members["sites"] = self._lists(self.sites)
-        members["ephemeral_ports"] = self._each(self._ephemeral, self.port_extremes)
+        members = {
+            "names": self._names(),
+            "os": self._each(self._system, {*self.software, *self.agents, *self.told, *self.syns, *self.ranges}),
+            "services": self._lists(self.services, nulls=False),
+        }
+        if self.own:
+            members |= {
+                "applications": self._lists(_sure(self.applications)),
+                "software": self._each(self._software, {*self.software, *self.agents, *self.antivirus}, "[]"),
+                "sites": self._lists(self.sites),
+                "ephemeral_ports": self._each(self._ephemeral, self.port_extremes),
+            }
         return objects(self.hosts, members)
 
     def _each(self, tell: Callable[[str], Any], known: Container[str], none: str = "null") -> pl.Series:
@@ -144,6 +146,9 @@ class _About:
         folded = pl.Series("name", [host_name(name) for name in named["name"]], dtype=pl.String)
         names = named.select("ip", folded).drop_nulls().unique(maintain_order=True)
         return self._array(names["ip"], strings(names["name"]))
+
+    def _system(self, ip: str) -> Row | None:
+        return self.systems.verdict(self._clues(ip))
 
     def _software(self, ip: str) -> list[Row]:
         """The inventory: what banners, User-Agents and Zeek name, and security products that call home."""
