@@ -19,8 +19,8 @@ from enrich.batch import Batch, Damage, Form, Header, Item
 from enrich.engine import Engine
 from enrich.errors import ConfigError, OutputError, SourceError
 from enrich.file_pass import MANY_LOGS, FilePass, Means
-from enrich.options import Options
 from enrich.json_texts import Line, encode
+from enrich.options import Options
 from enrich.progress import Progress
 from enrich.report import Report, run_record
 from enrich.shapes import Shape
