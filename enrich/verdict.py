@@ -6,8 +6,10 @@ An enricher like the others: its keys are the distinct combinations of evidence,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -62,9 +64,6 @@ _READ: dict[str, tuple[str, Type]] = {
     "negotiated": ("_negotiated", pl.String),
     "payload_certain": ("_payload_certain", pl.String),
     "payload_likely": ("_payload_likely", pl.String),
-    "server": ("_server", pl.String),
-    "server_address": ("_server_address", pl.String),
-    "swapped": ("_swapped", pl.String),
     "name_source": ("resp.name_source", pl.String),
     "name_app": ("_name_app", pl.String),
     "name_by": ("_name_by", pl.String),
@@ -74,6 +73,10 @@ _READ: dict[str, tuple[str, Type]] = {
     "server_by": ("_server_by", pl.String),
     "resp_network": ("_resp_network_app", pl.String),
     "orig_network": ("_orig_network_app", pl.String),
+    # Last, where _apart finds them.
+    "server": ("_server", pl.String),
+    "server_address": ("_server_address", pl.String),
+    "swapped": ("_swapped", pl.String),
 }
 KEYS: dict[str, Type] = {key: kind for key, (_, kind) in _READ.items()}
 COLUMNS = tuple(column for column, _ in _READ.values())
@@ -343,26 +346,48 @@ def judge_of(resources: Resources) -> Judge:
 
 
 def prepare(resources: Resources) -> Work:
-    """Load catalogue and strengths; the work judges each combination once."""
+    """Load catalogue and strengths; the work judges each combination once, wherever its server is."""
     judge = judge_of(resources)
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
-        columns = zip(*map(judge.verdict, keys.iter_rows(named=True)), strict=True)
-        verdicts = dict(zip(ADDS, columns, strict=True)) if keys.height else dict.fromkeys(ADDS, ())
-        texts = _lists(verdicts.pop("evidence"))
+        if keys.is_empty():
+            return pl.DataFrame(schema=ADDS)
+        # For this batch only: texts of its keys may be long.
+        judged = lru_cache(1 << 12)(lambda key: judge.verdict(dict(zip(KEYS, key, strict=True))))
+        rows = [(*judged(key), place) for key, place in map(_apart, keys.iter_rows())]
+        *columns, places = zip(*rows, strict=True)
+        verdicts = dict(zip(ADDS, columns, strict=True))
+        evidence = map(_placed, verdicts.pop("evidence"), places)
         scalars = [pl.Series(name, values, ADDS[name]) for name, values in verdicts.items()]
-        return pl.DataFrame([*scalars, texts.alias("evidence")]).select(*ADDS)
+        return pl.DataFrame([*scalars, _lists(evidence).alias("evidence")]).select(*ADDS)
 
     return work
 
 
-def _lists(values: Sequence[list[str] | None]) -> pl.Series:
+def _apart(key: tuple[Any, ...]) -> tuple[tuple[object, ...], str | None]:
+    """A combination of keys without the place of the server that it speaks of, and that place.
+
+    Only the words of evidence tell it. Most combinations have a server of their own, and few differ in more.
+    """
+    *others, server, address, swapped = key
+    if server is not None or swapped is None:
+        return (*others, server, "", None), address
+    place, equals, names = swapped.rpartition("=")
+    return (*others, None, "", equals + names), place
+
+
+def _placed(evidence: list[str] | None, place: str | None) -> list[str] | None:
+    """Evidence with the place of the server put into the words that speak of it."""
+    return evidence and [text.replace(":", f":{place}", 1) if text.startswith("server:") else text for text in evidence]
+
+
+def _lists(values: Iterable[list[str] | None]) -> pl.Series:
     """Lists of texts, made as one column of texts: Polars takes its time over each of many lists."""
-    lengths = [len(texts or ()) for texts in values]
-    rows = pl.DataFrame({"row": np.arange(len(lengths))})
-    flat = pl.Series("text", [text for texts in values for text in texts or ()], pl.String)
-    lists = rows[np.repeat(np.arange(len(lengths)), lengths)].with_columns(flat).group_by("row").agg("text")
-    return rows.join(lists, on="row", how="left", maintain_order="left")["text"]
+    lists = [texts or (None,) for texts in values]
+    rows = pl.Series("row", np.repeat(np.arange(len(lists)), [*map(len, lists)]))
+    flat, text = pl.Series("text", [*chain.from_iterable(lists)], pl.String), pl.col("text")
+    grouped = pl.DataFrame([rows, flat]).group_by("row", maintain_order=True).agg(text)
+    return grouped.select(pl.when(text.list.first().is_not_null()).then(text)).to_series()
 
 
 ENRICHER = Enricher(

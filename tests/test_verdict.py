@@ -12,7 +12,7 @@ from conftest import ROOT
 from enrich.batch import Batch, Form
 from enrich.survey import Survey
 from enrich.tables import Tables
-from enrich.verdict import KEYS, Evidence, Judge, judge_of, narrow
+from enrich.verdict import ADDS, ENRICHER, KEYS, Evidence, Judge, judge_of, narrow
 
 
 class Verdict(NamedTuple):
@@ -341,6 +341,24 @@ def test_keys_that_are_judged_alike_are_one(judge: Judge) -> None:
     assert narrow(own).unique().height == 1  # what was seen in the flow itself needs no company
     alike = pl.DataFrame([key(resp_port=50000 + number) for number in range(3)], schema=KEYS)
     assert narrow(alike).unique().height == 1
+
+
+def test_where_a_server_is_changes_words_only(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Combinations that differ in nothing else are judged once, and each is told with its own server."""
+    addresses = ["192.0.2.1", "2001:db8::1", "server:a=b,c:\n=", ""]
+    company: list[dict[str, Any]] = [
+        port(4444, "krb524", server="mysql,ssh"),
+        port(993, "imap", server="tls", server_app="spotify", server_by="spotify.com"),
+    ]
+    flows = [key(**known, server_address=address) for known in company for address in addresses]
+    flows += [key(resp_port=50000, swapped=f"{address}:443=http,tls") for address in addresses]
+    flows += [key(server_app="spotify", server_by="spotify.com"), key()]
+    told, verdict_of, judged = [judge.verdict(flow) for flow in flows], Judge.verdict, []
+    monkeypatch.setattr(Judge, "verdict", lambda self, of: judged.append(of) or verdict_of(self, of))
+    work = ENRICHER.prepare(Tables())
+    assert work(pl.DataFrame(flows, schema=KEYS)).rows() == told
+    assert len({str(evidence) for *_, evidence, _, _ in told}) == len(flows) and len(judged) == 5
+    assert work(pl.DataFrame(schema=KEYS)).schema == ADDS
 
 
 # ---- how far a flow got
