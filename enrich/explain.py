@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from enrich import configuration, logs
 from enrich.errors import AbsentError
 from enrich.tables import Tables
-from enrich.verdict import TABLE, strength
+from enrich.verdict import TABLE
 from enrich.written.connections import CONN, connections
 from enrich.written.records import run_record
 
@@ -47,7 +48,7 @@ def explained(evidence: Iterable[str], tables: Tables) -> list[dict[str, Any]]:
     for item in evidence:
         source, _, what = item.partition(":")
         rows.append(
-            {"source": source, "what": what, "strength": strength(tables, source), "meaning": meanings.get(source, "")}
+            {"source": source, "what": what, "strength": _strength(tables, source), "meaning": meanings.get(source, "")}
         )
     return rows
 
@@ -58,3 +59,15 @@ def _recorded(config: Path) -> tuple[Tables, str | None]:
         return configuration.load(config), None
     note = f"the configuration of the run, {config}, is gone: the strengths are the shipped ones (or name --config)"
     return Tables(), note
+
+
+def _strength(tables: Tables, source: str) -> float | None:
+    """A source's typical strength as a person is shown it: how often it alone is right; None for an unknown source."""
+    table = tables.toml(TABLE)
+    if source in table["application"]:
+        return float(table["application"][source])
+    weights = table["protocol"]
+    weight = next(
+        (weights[name] for name in (source, f"{source}.open", f"{source}.system.open") if name in weights), None
+    )
+    return None if weight is None else 1 / (1 + math.exp(-float(weight)))

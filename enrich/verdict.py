@@ -18,7 +18,7 @@ import polars as pl
 from enrich import inferences
 from enrich.applications import Catalogue, load
 from enrich.columns import Type
-from enrich.flows import NO_SYN
+from enrich.flows import NO_SYN, among
 from enrich.inferences import Inference, Inferences
 from enrich.model import Enricher, Resources, Use, Work
 from enrich.payload import STRENGTHS
@@ -312,32 +312,27 @@ def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     column = pl.col
     said = column("seen", "service").str.contains(r"(?:^|,)[^-]").fill_null(False)  # a minus denies a protocol
     own = pl.any_horizontal(said, column("negotiated", "payload_certain", "payload_likely").is_not_null())
-    server = column("server").is_not_null() & ~own
-    port = server | column("resp_asserts").is_not_null() | column("resp_network").is_not_null()
-    named = column("name_app").is_not_null()
-    unanswered = (column("proto") == "udp") & (column("state") == "one_way")
-    unseen = ((column("proto") == "udp") | column("conn_state").is_in(NO_SYN)) & (column("orig_port") < SYSTEM)
+    udp = column("proto") == "udp"
+    unanswered = udp & (column("state") == "one_way")
+    unseen = (udp | among(column("conn_state"), NO_SYN)) & (column("orig_port") < SYSTEM)
     turned = (column("orig_asserts") != column("resp_asserts")) & (unanswered | unseen)
-
-    def kept(name: str, condition: pl.Expr) -> pl.Expr:
-        return pl.when(condition).then(column(name)).alias(name)
-
-    return keys.with_columns(
-        kept("server", server),
-        kept("server_address", server),
-        kept("swapped", ~server & ~own),
-        kept("resp_port", port),
-        kept("port_service", column("resp_asserts").is_not_null()),
-        kept("orig_asserts", column("resp_asserts").is_null() | turned),
-        kept("orig_port", turned),
-        kept("conn_state", turned),
-        kept("name_source", named),
-        kept("certificate_app", ~named),
-        kept("agent_app", ~named),
-        kept("server_app", ~named),
-        kept("server_by", ~named),
-        kept("orig_network", column("resp_network").is_null()),
-    )
+    heard, may_turn = keys.select(own=own, turned=turned)
+    there = {name: keys[name].is_not_null() for name in ("server", "resp_asserts", "resp_network", "name_app")}
+    server, named = there["server"] & ~heard, there["name_app"]
+    matters = {
+        "server": server,
+        "server_address": server,
+        "swapped": ~(server | heard),
+        "resp_port": server | there["resp_asserts"] | there["resp_network"],
+        "port_service": there["resp_asserts"],
+        "orig_asserts": ~there["resp_asserts"] | may_turn,
+        "orig_port": may_turn,
+        "conn_state": may_turn,
+        "name_source": named,
+        "orig_network": ~there["resp_network"],
+        **dict.fromkeys(("certificate_app", "agent_app", "server_app", "server_by"), ~named),
+    }
+    return keys.with_columns(pl.when(pl.lit(rows)).then(column(name)).alias(name) for name, rows in matters.items())
 
 
 def judge_of(resources: Resources) -> Judge:
@@ -400,15 +395,3 @@ ENRICHER = Enricher(
     narrow=narrow,
     tables=(TABLE, REFINEMENTS, inferences.TABLE, "applications"),
 )
-
-
-def strength(resources: Resources, source: str) -> float | None:
-    """A source's typical strength as a person is shown it: how often it alone is right; None for an unknown source."""
-    table = resources.toml(TABLE)
-    if source in table["application"]:
-        return float(table["application"][source])
-    weights = table["protocol"]
-    weight = next(
-        (weights[name] for name in (source, f"{source}.open", f"{source}.system.open") if name in weights), None
-    )
-    return None if weight is None else 1 / (1 + math.exp(-float(weight)))
