@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.json_texts import Line, objects, strings
+from enrich.json_texts import Line, objects, texts
 
 SCHEMA = {"text": pl.String, "other": pl.String, "time": pl.Float64, "count": pl.Int64, "own": pl.Boolean}
 # A time of less than a tenth of a millisecond after 1970 is written with another exponent.
@@ -48,9 +49,17 @@ def test_members_that_are_json_follow() -> None:
 
 
 def test_strings() -> None:
-    assert [*strings(pl.Series(["a", None, ""]))] == ['"a"', None, '""']
-    assert [*strings(pl.Series(['"', None, "", "\x7f\x01\\"]))] == ['"\\""', None, '""', '"\x7f\\u0001\\\\"']
-    assert not strings(pl.Series([], dtype=pl.String)).len()
+    assert [*texts(pl.DataFrame({"a": ["a", None, ""]}))["a"]] == ['"a"', None, '""']
+    odd = pl.DataFrame({"a": ['"', None, "", "\x7f\x01\\"]})
+    assert [*texts(odd)["a"]] == ['"\\""', None, '""', '"\x7f\\u0001\\\\"']
+    assert not texts(odd.clear())["a"].len()
+
+
+def test_lists_and_numbers_that_json_does_not_know() -> None:
+    frame = pl.DataFrame({"l": [["a", '"'], [], None, [None]], "f": [math.nan, 0.5, None, -math.inf]})
+    assert [*texts(frame)["l"]] == ['["a","\\""]', "[]", None, "[null]"]
+    assert [*texts(frame)["f"]] == ["null", "0.5", None, "null"]
+    assert texts(pl.DataFrame()).is_empty()
 
 
 def test_a_line_is_a_record() -> None:

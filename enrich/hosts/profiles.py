@@ -16,7 +16,7 @@ import polars as pl
 from enrich.banners.knowledge import Knowledge
 from enrich.hosts.claims import Claims
 from enrich.hosts.flows import Flows
-from enrich.json_texts import Line, encode, objects, strings
+from enrich.json_texts import Line, encode, objects, texts
 from enrich.names import host_name
 from enrich.systems import Clue, PortRange, Systems
 
@@ -145,7 +145,7 @@ class _About:
             return self._each(str, (), "[]")
         folded = pl.Series("name", [host_name(name) for name in named["name"]], dtype=pl.String)
         names = named.select("ip", folded).drop_nulls().unique(maintain_order=True)
-        return self._array(names["ip"], strings(names["name"]))
+        return self._array(names["ip"], texts(names[["name"]])["name"])
 
     def _system(self, ip: str) -> Row | None:
         return self.systems.verdict(self._clues(ip))

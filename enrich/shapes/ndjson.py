@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 
 import polars as pl
 
+from enrich import json_texts
 from enrich.batch import Batch, Form
 from enrich.shapes import Enriched, Lines, Parts, Texts, in_pieces, joined, texts_of
 
@@ -49,20 +49,8 @@ def _fragments(item: Enriched, taken: Collection[str]) -> Texts:
 
 def render(table: pl.DataFrame, names: dict[str, str]) -> pl.Series:
     """The members of each row as JSON text, nulls left out."""
-    members = [_member(name, written, table.schema[name]) for name, written in names.items()]
-    return table.select(pl.concat_str(members, ignore_nulls=True)).to_series()
-
-
-def _member(name: str, written: str, kind: pl.DataType) -> pl.Expr:
-    """One column's member with a comma before it; null for null."""
-    values = pl.col(name)
-    if kind.is_numeric() or kind == pl.Boolean:  # as they are printed, unless JSON knows no such number
-        text = values.cast(pl.String)
-        if kind.is_float():
-            text = pl.when(values.is_finite() | values.is_null()).then(text).otherwise(pl.lit("null"))
-        return pl.concat_str(pl.lit(f",{json.dumps(written)}:"), text)
-    member = pl.struct(values.alias(written)).struct.json_encode()
-    return pl.when(values.is_not_null()).then(pl.concat_str(pl.lit(","), member.str.slice(1).str.head(-1)))
+    members = (pl.concat_str(pl.lit(f",{json_texts.encode(written)}:"), name) for name, written in names.items())
+    return json_texts.texts(table[[*names]]).select(pl.concat_str(members, ignore_nulls=True)).to_series()
 
 
 def _lines(batch: Batch, texts: Texts) -> Lines:
