@@ -98,15 +98,17 @@ def run(
     The output mirrors the input, beside rejects.ndjson (what could not be read) and run.json (the record of the run).
 
     \b
-    Exit status: 0 all well; 1 some input was rejected; 2 wrong usage; 3 nothing could be read;
-    4 the output could not be written.
+    Exit status:
+      0 all well                     3 nothing could be read
+      1 some input was rejected      4 the output could not be written
+      2 wrong usage
 
     \b
     Examples:
       zeek-enrich run examples/zeek --out enriched
       zeek-enrich run /var/log/zeek/2026-11-21 --out enriched --format parquet
-      zeek-enrich run /var/log/suricata/eve.json --out enriched --format native --compress zstd
-      zeek-enrich run conn.09:00:00-10:00:00.log.gz dns.09:00:00-10:00:00.log.gz --out enriched --state site.state
+      zeek-enrich run /var/log/suricata/eve.json --out enriched --format native
+      zeek-enrich run conn.09*.log.gz dns.09*.log.gz --out nine --state site.state
     """
     keep_memory()
     if jobs is not None:
@@ -145,7 +147,7 @@ def lookup(what: tuple[str, ...], config: Path | None) -> None:
     Examples:
       zeek-enrich lookup port 22/tcp
       zeek-enrich lookup banner ssh 'SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3'
-      zeek-enrich lookup ua 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
+      zeek-enrich lookup ua 'curl/8.5.0'
       zeek-enrich lookup site update.eset.com
       zeek-enrich lookup ip 198.41.0.4
       cut -f2 hosts.txt | zeek-enrich lookup ip -
@@ -260,7 +262,7 @@ def pcap(
     \b
     Examples:
       zeek-enrich pcap capture.pcap --out enriched
-      zeek-enrich pcap captures/*.pcapng --out enriched --with suricata --timeout 600
+      zeek-enrich pcap captures/*.pcapng --out enriched --with suricata
       zeek-enrich pcap ring-0917.pcap --out enriched --state site.state
     """
     from enrich import captures
@@ -286,14 +288,17 @@ def export(target: str, out: Path, categories: tuple[str, ...], config: Path | N
     """Write the sites tables for what watches live.
 
     \b
-    zeek      sites.tsv: the table that zeek-scripts/sites.zeek tags logs by (redef ZeekEnrich::sites_file)
-    intel     sites.intel: for Zeek's Intel framework, which matches whole names only (redef Intel::read_files)
-    suricata  sites.rules with its datasets: alerts on names in DNS, TLS, HTTP and QUIC (Suricata 7)
+    zeek      sites.tsv: the table that zeek-scripts/sites.zeek tags logs by
+              (redef ZeekEnrich::sites_file)
+    intel     sites.intel: for Zeek's Intel framework, which matches whole
+              names only (redef Intel::read_files)
+    suricata  sites.rules with its datasets: alerts on names in DNS, TLS, HTTP
+              and QUIC (Suricata 7)
 
     \b
     Examples:
       zeek-enrich export zeek --out /usr/local/zeek/share/zeek-enrich
-      zeek-enrich export suricata --out /etc/suricata/rules --category torrent_tracker --category crypto_mining
+      zeek-enrich export suricata --out rules --category crypto_mining
     """
     from enrich import configuration, exports
 
@@ -333,8 +338,10 @@ def reconcile(
     \b
     Examples:
       zeek-enrich reconcile enriched --services /etc/services
-      ss -tulpn > ss.txt; zeek-enrich reconcile enriched --listening 192.0.2.10=ss.txt
-      nmap -sV -oX scan.xml 192.0.2.0/24; zeek-enrich reconcile enriched --scan scan.xml --json
+      ss -tulpn > ss.txt
+      zeek-enrich reconcile enriched --listening 192.0.2.10=ss.txt
+      nmap -sV -oX scan.xml 192.0.2.0/24
+      zeek-enrich reconcile enriched --scan scan.xml --json
     """
     import json
 

@@ -17,8 +17,10 @@ from pathlib import Path
 from termios import TIOCSWINSZ
 
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT, Run
 
+from enrich.cli import main
 from enrich.process import behaved
 
 ZEEK = ROOT / "examples/zeek"
@@ -130,6 +132,13 @@ def test_a_run_that_is_stopped_leaves_nothing_half_written(tmp_path: Path, numbe
 
 
 # ---- where it is seen
+
+
+@pytest.mark.parametrize("command", [None, *main.commands])
+def test_help_fits_80_columns(command: str | None) -> None:
+    done = CliRunner().invoke(main, [*([command] if command else []), "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
