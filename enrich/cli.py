@@ -333,7 +333,8 @@ def reconcile(
     """Compare what hosts declare and listen on with what a run saw them serve: DIR is a run's output.
 
     Says which services nobody declared, which declared ones were never seen, and which speak another protocol than
-    their name. Looks at the hosts that the lists and scans are about; without these, at all private ones.
+    their name. Looks at the hosts that the lists and scans are about; without these, at all private ones. A services
+    file says what ports are called, not what runs: what only it names is not missed, and the ports are counted.
 
     \b
     Examples:

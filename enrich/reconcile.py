@@ -49,6 +49,9 @@ class Report:
     contradicted: list[Contradicted] = field(default_factory=list)
     agreeing: int = 0
     """Services that were seen and that an inventory of their host names, without contradiction."""
+    named: int = 0
+    """Ports that services files name, and how many of these were seen."""
+    named_seen: int = 0
 
     def records(self) -> dict[str, Any]:
         """The report for machines."""
@@ -59,6 +62,8 @@ class Report:
                 _declared(item.declared) | {"expected": item.expected} | _seen(item.seen) for item in self.contradicted
             ],
             "agreeing": self.agreeing,
+            "named": self.named,
+            "named_seen": self.named_seen,
         }
 
 
@@ -177,7 +182,8 @@ class Comparison:
 def compare(inventory: Inventory, seen: Mapping[Key, Seen], resources: Resources) -> Report:
     """Hold what was seen against an inventory.
 
-    Hosts are those that a list of sockets or a scan is about; where there is neither, all private ones.
+    Hosts are those that a list of sockets or a scan is about; where there is neither, all private ones. A services file
+    says what ports are called and not that anything runs there: what only it names is not missed.
     """
     comparison, report = Comparison(resources), Report()
     of_host: dict[Key, list[Declared]] = defaultdict(list)
@@ -187,10 +193,13 @@ def compare(inventory: Inventory, seen: Mapping[Key, Seen], resources: Resources
             names.setdefault((item.transport, item.port), item)
         else:
             of_host[item.host, item.transport, item.port].append(item)
+    report.named, used = len(names), set[tuple[str, int]]()
     for key, service in sorted(seen.items(), key=lambda pair: _order(pair[0])):
         if service.host not in inventory.hosts if inventory.hosts else service.scope not in PRIVATE:
             continue
-        named = names.get((service.transport, service.port))
+        port = (service.transport, service.port)
+        named = names.get(port)
+        used |= {port} & names.keys()
         declared = of_host.get(key, []) if inventory.hosts else [named] if named else []
         if not declared and not comparison.passing.issuperset(service.protocols or ("",)):
             report.undeclared.append(Undeclared(service, named.name if named else None))
@@ -199,9 +208,7 @@ def compare(inventory: Inventory, seen: Mapping[Key, Seen], resources: Resources
         report.agreeing += bool(declared and not against)
     unseen = [items[0] for key, items in of_host.items() if key not in seen]
     report.never_seen = sorted(unseen, key=lambda item: _order((item.host or "", item.transport, item.port)))
-    if not inventory.hosts:
-        used = {(service.transport, service.port) for service in seen.values()}
-        report.never_seen = [item for key, item in sorted(names.items()) if key not in used]
+    report.named_seen = len(used)
     return report
 
 

@@ -40,6 +40,8 @@ def reconciliation(report: Report) -> None:
         ),
     )
     out().print(f"{counted(report.agreeing, 'service')} seen as declared")
+    if report.named:
+        out().print(f"{report.named_seen:,} of {counted(report.named, 'port')} that services files name were seen")
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | None]]) -> None:

@@ -169,7 +169,19 @@ def test_without_a_host_s_inventory_private_hosts_count(tmp_path: Path) -> None:
     )
     found = report(out, "--services", names)
     assert [item["port"] for item in found["undeclared"]] == [9999]
-    assert [item["name"] for item in found["never_seen"]] == ["telnet"]
+
+
+def test_a_services_file_names_ports_and_declares_nothing_to_run(tmp_path: Path, listening: Path) -> None:
+    names = written(tmp_path, "services", "ssh 22/tcp\ntelnet 23/tcp\nssh-alias 22/tcp\npostgresql 5432/tcp\n")
+    found = report(output(tmp_path, {}), "--services", names)
+    assert found["never_seen"] == []
+    assert (found["named"], found["named_seen"]) == (3, 1)
+    done = reconcile(tmp_path / "enriched", "--services", names)
+    assert done.stdout == "1 service seen as declared\n1 of 3 ports that services files name were seen\n"
+    # What a host's own list says is missed.
+    found = report(tmp_path / "enriched", "--services", names, "--listening", listening)
+    assert [item["port"] for item in found["never_seen"]] == [5432]
+    assert "services files" not in reconcile(tmp_path / "enriched", "--listening", listening).stdout
 
 
 def test_the_host_of_a_list(tmp_path: Path) -> None:
