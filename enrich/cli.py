@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from enrich.errors import SourceError
 from enrich.machine import keep_memory, use_cores
-from enrich.process import EXIT_NOTHING, EXIT_SOME, behaved, tell
+from enrich.process import EXIT_SOME, behaved, tell
 
 
 class _Folder(click.Path):
@@ -122,9 +121,6 @@ def run(
     options = Options(inputs, out, format_, compress, config, _split(only), frozenset(_split(logs)), state)
     with Bar(quiet) as bar:
         report = Run(options, bar)()
-    if report.status == EXIT_NOTHING:
-        told = any(item.wrong for item in report.skipped)
-        raise SourceError(f"nothing could be read{'' if told else ': no Zeek or Suricata log is in the input'}")
     if not quiet:
         tell(lambda: summary(report, out))
     raise SystemExit(report.status)

@@ -142,8 +142,8 @@ class Run:
         return False
 
     def _save_state(self) -> None:
-        """Keep for the next run what was learned, if there was anything to learn from."""
-        if self.state is None or not self.report.files:
+        """Keep for the next run what was learned."""
+        if self.state is None:
             return
         if (note := self.state.save()) is not None:
             self.progress.problem(note)
@@ -153,7 +153,7 @@ class Run:
         """Say which logs of ``--logs`` there are not. Raises ConfigError if there is none of them."""
         self.found.update(file.log for file in files if file.form is None)
         absent = sorted(self.options.logs - self.found)
-        if not absent or not files:
+        if not absent:
             return
         text = f"--logs: no input holds a log called {' or '.join(absent)}; there are: {', '.join(sorted(self.found))}"
         if len(absent) == len(self.options.logs):
@@ -180,6 +180,9 @@ class Run:
             self.report.skipped.append(item)
             if item.wrong:
                 self.progress.problem(f"{item.name}: {item.reason}")
+        if not files:  # and nothing is written: an earlier run's output stays as it is
+            told = any(item.wrong for item in self.report.skipped)
+            raise SourceError(f"nothing could be read{'' if told else ': no Zeek or Suricata log is in the input'}")
         self.folder.keep(file.path for file in files)
         return files
 

@@ -50,9 +50,7 @@ class Report:
 
     @property
     def status(self) -> int:
-        """The exit status: 0 all well, 1 some input was rejected, 3 nothing could be read."""
-        if not self.files:
-            return 3
+        """The exit status: 0 all well, 1 some input was rejected."""
         wrong = any(item.wrong for item in self.skipped)
         return 1 if wrong or any(item.rejected or item.problems for item in self.files) else 0
 

@@ -531,9 +531,18 @@ def test_nothing_to_read(run: Run, tmp_path: Path, what: str) -> None:
         target.mkdir()
     elif what == "text":
         target.write_text("nothing\n")
-    outcome = run(target)
+    outcome = run(target, out=tmp_path / "deep" / "out")
     assert outcome.status == NOTHING
     assert "nothing could be read" in outcome.stderr
+    assert not (tmp_path / "deep").exists()
+
+
+def test_nothing_to_read_leaves_an_earlier_output_as_it_was(run: Run, tmp_path: Path, file: Path) -> None:
+    file.write_text(tsv(row(1)))
+    out = run(file).out
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert run(tmp_path / "absent", out=out).status == NOTHING
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_links_fifos_sockets_and_folders_that_cannot_be_read(run: Run, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -36,11 +37,11 @@ class Folder:
         self._inputs: set[Path] = set()
         self._open: list[OutFile] = []
         self._scratch: list[Path] = []
-        self._made = False
-        if root.exists() and not root.is_dir():
-            raise OutputError(f"{root}: is no folder; name one with --out")
+        self._made: list[Path] = []
         try:
-            self._made = not root.exists()
+            if root.exists() and not root.is_dir():
+                raise OutputError(f"{root}: is no folder; name one with --out")
+            self._made = list(takewhile(lambda path: not path.exists(), (root, *root.parents)))
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError.of(root, error) from error
@@ -69,15 +70,15 @@ class Folder:
         return path
 
     def discard(self) -> None:
-        """Remove what was not committed, and the directory if it was made for what never came."""
+        """Remove what was not committed, and the directories that were made for what never came."""
         for out in self._open:
             out.discard()
         for path in self._scratch:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-        if self._made:
-            with suppress(OSError):
-                self.root.rmdir()
+        with suppress(OSError):
+            for path in self._made:
+                path.rmdir()
 
     def _opened(self, path: Path, compress: str = "none") -> OutFile:
         if path.parent.resolve() / path.name in self._inputs:
