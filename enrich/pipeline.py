@@ -74,7 +74,8 @@ class Run:
             self._save_state()
             self._write_run(began)
         except (OutputError, KeyboardInterrupt) as error:
-            self.folder.discard()  # makes room, where the disk is full
+            self.engine.survey.scratch.clear()  # makes room, where the disk is full
+            self.folder.discard()
             for file in self.report.files:
                 file.out = file.out if file.outputs else 0
             with suppress(OutputError):

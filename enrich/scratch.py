@@ -5,8 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +26,23 @@ class Scratch:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
+        self._files: WeakValueDictionary[int, ScratchFile] = WeakValueDictionary()
 
     def file(self) -> ScratchFile:
         """A new file. Raises OutputError where there cannot be one."""
         try:
             with tempfile.TemporaryFile(dir=self.folder, buffering=0) as stream:
-                return ScratchFile(os.dup(stream.fileno()), self)
+                descriptor = os.dup(stream.fileno())
         except OSError as error:
             raise self.failure(error) from error
+        made = self._files[descriptor] = ScratchFile(descriptor, self)
+        return made
+
+    def clear(self) -> None:
+        """Give back the room on disk that the files take. Whoever still looks at one finds zeros."""
+        for reference in self._files.valuerefs():  # a copy: threads may still make files
+            if (file := reference()) is not None:
+                file.clear()
 
     def failure(self, error: OSError) -> OutputError:
         """What it means that the system does not take what is written."""
@@ -78,3 +89,9 @@ class ScratchFile:
         """Give back the memory that what was looked at takes; the file keeps it."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
+
+    def clear(self) -> None:
+        """Give back the room on disk, where the system can; the file keeps its length, so that what looks at it may."""
+        if self.size and hasattr(mmap, "MADV_REMOVE"):
+            with suppress(OSError), mmap.mmap(self._descriptor, self.size) as whole:
+                whole.madvise(mmap.MADV_REMOVE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 import sys
@@ -42,6 +43,22 @@ def test_an_array_outlives_its_file(tmp_path: Path) -> None:
     numbers = file.array(np.int64)
     del file
     assert numbers.tolist() == list(range(10))
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_REMOVE"), reason="files with holes, as Linux makes them")
+def test_their_room_is_given_back_while_somebody_still_looks(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    files = [scratch.file() for _ in range(3)]
+    gone = files.pop()
+    for file in files:
+        file.append(np.ones(100_000))
+    numbers = files[0].array(np.float64)
+    del gone
+    assert all(os.fstat(file._descriptor).st_blocks for file in files)
+    scratch.clear()
+    if any(os.fstat(file._descriptor).st_blocks for file in files):
+        pytest.skip("this file system makes no holes")
+    assert numbers.tolist() == files[1].array(np.float64).tolist() == [0.0] * 100_000
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full, as Linux has it")

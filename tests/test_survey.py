@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +85,28 @@ def test_a_disk_that_is_full_while_the_logs_are_surveyed(tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (1, f"{word}\n")
     assert [path.name for path in out.iterdir()] == ["run.json"]
     assert json.loads((out / "run.json").read_text())["failed"] == word
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk needs root")
+def test_a_disk_that_scratch_files_filled_has_room_for_the_reason(tmp_path: Path) -> None:
+    site, disk = Site(tmp_path / "logs"), tmp_path / "disk"
+    for number in range(5000):
+        uid = site.flow("10.0.0.1", f"192.0.2.{number % 250}", 22, number, "ssh")
+        site.log("ssh", uid, client="SSH-2.0-a", server="SSH-2.0-b")
+    logs, out = site.write(), disk / "out"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        arguments = [sys.executable, "-c", LIMITED, str(logs), str(out)]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT / "tests")
+        word = f"{out}: No space left on device; make room there, or name another place with --out"
+        assert (done.returncode, done.stderr) == (1, f"{word}\n")
+        assert [path.name for path in out.iterdir()] == ["run.json"]
+        assert json.loads((out / "run.json").read_text())["failed"] == word
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_certificate_without_a_name_of_its_own_is_nobody_s(tmp_path: Path) -> None:
