@@ -112,7 +112,8 @@ def test_what_is_no_output_of_a_run(run: Run, tmp_path: Path) -> None:
         (tmp_path / "run.json").write_text(text)
         done = explain(tmp_path, SSH)
         assert done.exit_code == 3
-        assert "is not what this version of zeek-enrich writes" in done.stderr
+        reason = "is not what this version of zeek-enrich writes" if text else "is damaged: "
+        assert f"{tmp_path / 'run.json'}: {reason}" in done.stderr
     outcome = run(ZEEK / "conn.log")
     (outcome.out / "conn.ndjson").unlink()
     assert "conn.ndjson: is gone" in explain(outcome.out, SSH).stderr

@@ -26,11 +26,14 @@ from enrich.sources import eve, zeek_tsv
 from enrich.sources.discover import shown
 from enrich.sources.eve_fields import LOGS
 from enrich.sources.lines import Chunk
+from enrich.written.records import fits
 
 Record = Mapping[str, Any]
 Found = tuple[Record, Record]
 """A record's own fields, in Zeek's vocabulary, and the columns that were added to it."""
 CONN = "conn"
+_NO_RECORD = (ValueError, TypeError, AttributeError, RecursionError)
+"""What comes of a line that no run wrote."""
 _HEADER = (b"#separator", b"#set_separator", b"#empty_field", b"#unset_field", b"#path", b"#fields", b"#types")
 
 
@@ -49,8 +52,10 @@ def connections(directory: Path, run: Record, uid: str, logs: Logs) -> Iterator[
             try:
                 for fields, added in _records(there[name], uid, file):
                     if str(fields.get("uid")) == uid and _is_connection(fields, file, logs):
+                        if not fits(added.get("app.evidence"), ([str], None)):
+                            raise ValueError(f"app.evidence of {uid} is no list of texts")
                         yield fields, added
-            except (OSError, EOFError, ValueError, zstandard.ZstdError, pl.exceptions.PolarsError) as error:
+            except (OSError, EOFError, *_NO_RECORD, zstandard.ZstdError, pl.exceptions.PolarsError) as error:
                 raise SourceError(f"{there[name]}: cannot be read: {error}; run again") from error
 
 
@@ -80,13 +85,20 @@ def _records(path: Path, uid: str, file: Record) -> Iterator[Found]:
             yield row, _added(row, renamed)
         return
     needle, header = uid.encode("utf-8", "surrogateescape"), dict.fromkeys(_HEADER, b"")
-    with _open(path) as stream:
-        for line in stream:
+    with opened(path) as stream:
+        line = b"\n"
+        for number, line in enumerate(stream, 1):
             word = next((word for word in _HEADER if line.startswith(word)), None)
             if word is not None:
                 header[word] = line
             elif needle in line:
-                yield from _of_line(line, b"".join(header.values()), renamed, file)
+                try:
+                    found = list(_of_line(line, b"".join(header.values()), renamed, file))
+                except _NO_RECORD as error:
+                    raise ValueError(f"line {number}: {error}") from error
+                yield from found
+        if not line.endswith(b"\n"):
+            raise ValueError("its last line is cut off")
 
 
 def _of_line(line: bytes, header: bytes, renamed: frozenset[str], file: Record) -> Iterator[Found]:
@@ -103,6 +115,8 @@ def _of_line(line: bytes, header: bytes, renamed: frozenset[str], file: Record) 
         return dict(pairs)
 
     fields = json.loads(line, object_pairs_hook=members)
+    if not isinstance(fields, dict):
+        raise ValueError("no JSON object")
     if file["form"] != Form.EVE.value or "suricata" in fields:
         yield fields, _added(fields, renamed)
         return
@@ -123,7 +137,8 @@ def _added(fields: Record, renamed: frozenset[str]) -> Record:
     return {name: fields[written] for name in TYPES if (written := own_name(name, renamed)) in fields}
 
 
-def _open(path: Path) -> IO[bytes]:
+def opened(path: Path) -> IO[bytes]:
+    """An output's bytes, whatever it is compressed with."""
     if path.suffix == ".gz":
         return io.BufferedReader(gzip.open(path, "rb"))
     if path.suffix == ".zst":

@@ -10,29 +10,101 @@ from typing import Any
 from enrich.errors import AbsentError, ConfigError, SourceError
 
 Record = dict[str, Any]
-_FILE = {"form", "logs", "outputs", "renamed"}
-"""What ``run.json`` says of each file, as far as it is read here."""
+_TEXT = (str, None)
+_NUMBER = (int, float, None)
+_SEEN = {"first_seen": _NUMBER, "last_seen": _NUMBER}
+_FORMS: dict[str, Any] = {
+    "hosts": {
+        "ip": str,
+        "scope": _TEXT,
+        "own": bool,
+        "names": [str],
+        **_SEEN,
+        "os": ({"name": _TEXT, "confidence": _NUMBER, "evidence": [str], "several?": ([str], None)}, None),
+        "services": [
+            {
+                "port": int,
+                "transport": str,
+                "protocol?": _TEXT,
+                "product?": _TEXT,
+                "version?": _TEXT,
+                "clients?": _NUMBER,
+                **_SEEN,
+            }
+        ],
+        "applications?": [{"name": _TEXT, "protocol": _TEXT, "category": _TEXT, "flows": int, "bytes": int}],
+        "software?": [{"product": _TEXT, "version?": _TEXT, "source": str, **_SEEN}],
+        "sites?": [{"product": _TEXT, "category": _TEXT, "contacts": int, **_SEEN}],
+        "ephemeral_ports?": ({"low": int, "high": int, "ports": int, "system": _TEXT}, None),
+    },
+    "findings": {
+        "ts": _NUMBER,
+        "last_seen": _NUMBER,
+        "kind": str,
+        "severity": str,
+        "host": str,
+        "peer": _TEXT,
+        "port": (int, None),
+        "summary": str,
+        "evidence": [str],
+        "flows": int,
+        "uids": [str],
+    },
+    "run": {"config": _TEXT, "files": [{"form": str, "logs": [str], "outputs": [str], "renamed": [str]}]},
+}
+"""What is read of each record, as :func:`fits` takes it."""
+_OTHER = "is not what this version of zeek-enrich writes; run again"
+
+
+def fits(value: object, form: Any) -> bool:
+    """Whether a JSON value has a form: a type, None, a list of one form, a tuple of several, or an object's members.
+
+    Members whose name ends with ``?`` may be absent; an object may have others.
+    """
+    if isinstance(form, tuple):
+        return any(fits(value, one) for one in form)
+    if isinstance(form, list):
+        return isinstance(value, list) and all(fits(item, form[0]) for item in value)
+    if isinstance(form, dict):
+        return isinstance(value, dict) and all(
+            fits(value[name], inner) if (name := key.rstrip("?")) in value else key.endswith("?")
+            for key, inner in form.items()
+        )
+    return value is None if form is None else isinstance(value, form)
 
 
 def read(directory: Path, name: str) -> list[Record]:
-    """The records of ``<name>.ndjson`` in a run's output. Raises SourceError if it is not one."""
-    path = directory / f"{name}.ndjson"
+    """The records of ``<name>.ndjson`` in a run's output. Raises SourceError if it is not one, with the line."""
+    path, found = directory / f"{name}.ndjson", []
     try:
         with path.open("rb") as stream:
-            return [json.loads(line) for line in stream]
+            for number, line in enumerate(stream, 1):
+                record = parsed(line, f"{path}:{number}")
+                if not fits(record, _FORMS[name]):
+                    raise SourceError(f"{path}:{number}: {_OTHER}")
+                found.append(record)
     except FileNotFoundError:
         raise SourceError(f"{directory}: no {path.name} here; is it the output of zeek-enrich run?") from None
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return found
+
+
+def parsed(text: bytes, place: str) -> Any:
+    """JSON that a run wrote. Raises SourceError, naming the place, for what is none."""
+    try:
+        return json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{place}: is damaged: {error}; run again") from error
 
 
 def host(directory: Path, address: str) -> Record:
     """One host's record. Raises AbsentError if the run saw no such host, ConfigError for what is no address."""
     try:
-        ip_address(address.partition("%")[0])
+        same = {address, str(ip_address(address))}
     except ValueError:
         raise ConfigError(f"{address!r} is no IP address") from None
-    found = next((record for record in read(directory, "hosts") if record["ip"] == address), None)
+    found = next((record for record in read(directory, "hosts") if record["ip"] in same), None)
     if found is None:
         raise AbsentError(f"{directory}: no host {address!r} in hosts.ndjson")
     return found
@@ -42,13 +114,11 @@ def run_record(directory: Path) -> Record:
     """``run.json`` of a run's output. Raises SourceError if it is not one, or was written by another version."""
     path = directory / "run.json"
     try:
-        run = json.loads(path.read_bytes())
-        if all(file.keys() >= _FILE for file in run["files"]) and "config" in run:
-            return dict(run)
+        run = parsed(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise SourceError(f"{directory}: no run.json here; is it the output of zeek-enrich run?") from None
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise SourceError(f"{path}: is not what this version of zeek-enrich writes; run again")
+    if not fits(run, _FORMS["run"]):
+        raise SourceError(f"{path}: {_OTHER}")
+    return dict(run)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
+import zstandard
 
 from enrich.errors import SourceError
 from enrich.flows import NO_HOST
 from enrich.verdict import OBSERVED
+from enrich.written.connections import opened
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "ts": pl.Float64,
@@ -26,6 +29,8 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "app.protocol": pl.String,
     "app.evidence": pl.List(pl.String),
 }
+_LINES = 10_000
+"""So many lines are looked at together where a damaged one is sought."""
 _BY = ("host", "transport", "port")
 _UNANSWERED = ("S0", "REJ", "SH", "RSTOS0", "RSTRH", "SHR")
 # Of what is observed, analyzers alone name every protocol that is there, also those that the verdict's one carries.
@@ -59,32 +64,35 @@ class Seen:
 def services(directory: Path) -> dict[tuple[str, str, int], Seen]:
     """The services that answered in any flow of a run's output, by host, transport and port.
 
-    Raises SourceError where the output holds no conn records as NDJSON or Parquet.
+    Raises SourceError where the output holds no conn records as NDJSON or Parquet, or these are damaged.
     """
-    scans = [_scan(path) for path in _files(directory)]
-    if not scans:
+    files = _files(directory)
+    if not files:
         raise SourceError(
             f"{directory}: holds no conn records; name the output of zeek-enrich run (--format ndjson or parquet)"
         )
+    try:
+        return _services(pl.concat([_scan(path) for path in files]))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise SourceError(f"{_damaged(files) or f'{directory}: cannot be read: {error}'}; run again") from error
+
+
+def _services(scan: pl.LazyFrame) -> dict[tuple[str, str, int], Seen]:
     payload = pl.element().filter(pl.element().str.contains(f"^(?:{'|'.join(sorted(OBSERVED))}):"))
-    answered = (
-        pl.concat(scans)
-        .filter(
-            (pl.col("resp_pkts") > 0)
-            & ~pl.col("conn_state").is_in(_UNANSWERED).fill_null(False)
-            & ~pl.col("resp.scope").is_in(NO_HOST).fill_null(False)
-            & pl.col("proto").is_in(["tcp", "udp", "sctp"])
-        )
-        .select(
-            "ts",
-            client="id.orig_h",
-            host="id.resp_h",
-            transport="proto",
-            port="id.resp_p",
-            scope="resp.scope",
-            protocol="app.protocol",
-            payload=pl.col("app.evidence").list.eval(payload).list.join(","),
-        )
+    answered = scan.filter(
+        (pl.col("resp_pkts") > 0)
+        & ~pl.col("conn_state").is_in(_UNANSWERED).fill_null(False)
+        & ~pl.col("resp.scope").is_in(NO_HOST).fill_null(False)
+        & pl.col("proto").is_in(["tcp", "udp", "sctp"])
+    ).select(
+        "ts",
+        client="id.orig_h",
+        host="id.resp_h",
+        transport="proto",
+        port="id.resp_p",
+        scope="resp.scope",
+        protocol="app.protocol",
+        payload=pl.col("app.evidence").list.eval(payload).list.join(","),
     )
     whole = answered.group_by(_BY).agg(
         pl.col("scope").first(),
@@ -136,6 +144,37 @@ def _files(directory: Path) -> list[Path]:
         return "conn" in parts[:-1] and bool({"ndjson", "parquet"} & set(parts)) and not path.name.startswith(".")
 
     return sorted(path for path in directory.rglob("*") if holds_conn(path) and path.is_file())
+
+
+def _damaged(files: Iterable[Path]) -> str | None:
+    """Where the first thing is that cannot be read, and why."""
+    for path in files:
+        try:
+            if path.suffix == ".parquet":
+                _scan(path).collect(engine="streaming")
+                continue
+            with opened(path) as stream:
+                number = 1
+                while lines := list(islice(stream, _LINES)):
+                    if _fault(b"".join(lines)) is not None:
+                        return next(
+                            f"{path}:{at}: is damaged: {fault}"
+                            for at, line in enumerate(lines, number)
+                            if (fault := _fault(line)) is not None
+                        )
+                    number += len(lines)
+        except (OSError, EOFError, zstandard.ZstdError, pl.exceptions.PolarsError) as error:
+            return f"{path}: cannot be read: {error}"
+    return None
+
+
+def _fault(lines: bytes) -> str | None:
+    """Why lines cannot be read; None if they can."""
+    try:
+        pl.read_ndjson(lines, schema=_COLUMNS)
+    except pl.exceptions.PolarsError as error:
+        return str(error)
+    return None
 
 
 def _scan(path: Path) -> pl.LazyFrame:
