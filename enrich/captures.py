@@ -177,8 +177,6 @@ def logs_of(
 
     Several captures have a folder each below it. Raises SourceError if no capture gave any logs.
     """
-    for capture in captures:
-        check(capture)
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="zeek-enrich-") as name:
         root = Path(name)
@@ -205,6 +203,8 @@ def run(
     """
     if not captures:
         raise ConfigError("no capture is named")
+    for capture in captures:
+        check(capture)
     analyzer = find(wanted)
     with logs_of(captures, analyzer, timeout, progress) as (folder, problems):
         return Run(replace(options, inputs=(str(folder),)), progress)(), problems

@@ -118,7 +118,9 @@ def run(
 
     if format_ == "parquet" and compress != "none":
         raise click.UsageError("--compress is for ndjson and native; parquet is compressed by itself")
-    options = Options(inputs, out, format_, compress, config, _split(only), frozenset(_split(logs)), state)
+    options = Options(
+        inputs, out, format_, compress, config, _split("--only", only), frozenset(_split("--logs", logs)), state
+    )
     with Bar(quiet) as bar:
         report = Run(options, bar)()
     if not quiet:
@@ -126,8 +128,11 @@ def run(
     raise SystemExit(report.status)
 
 
-def _split(text: str | None) -> tuple[str, ...]:
-    return tuple(name for name in (text or "").replace(" ", "").split(",") if name)
+def _split(option: str, text: str | None) -> tuple[str, ...]:
+    names = tuple(name for name in (text or "").replace(" ", "").split(",") if name)
+    if text is not None and not names:  # an unset variable, perhaps, and not all there are
+        raise click.UsageError(f"{option} names nothing; leave it away for all")
+    return names
 
 
 @main.command()
@@ -152,18 +157,19 @@ def lookup(what: tuple[str, ...], config: Path | None) -> None:
 
     from enrich import configuration
     from enrich.lookups import KINDS, look_up
+    from enrich.sources.discover import shown
     from enrich.terminal import printable, record
 
     kind, *rest = what
     if kind not in KINDS or len(rest) != (2 if kind == "banner" else 1):
         forms = [f"{name} SERVICE VALUE" if name == "banner" else f"{name} VALUE" for name in KINDS]
-        raise click.UsageError(f"{' '.join(what)}: expected {', '.join(forms[:-1])} or {forms[-1]}")
+        raise click.UsageError(f"{printable(' '.join(what))}: expected {', '.join(forms[:-1])} or {forms[-1]}")
     tables = configuration.load(config)
-    value = rest[-1]
+    value = shown(rest[-1])
     if value != "-":
         found = next(look_up(kind, rest[:-1], [value], tables))
         if "error" in found:
-            raise click.UsageError(f"{kind} {printable(value)!r}: {found['error']}")
+            raise click.UsageError(f"{kind} {value!r}: {found['error']}")
         record(found)
         return
     stream, wrong = sys.stdin.buffer, False
@@ -348,6 +354,8 @@ def reconcile(
 
     if not (services or listening or scan):
         raise click.UsageError("name what to compare with: --services, --listening or --scan")
+    if "" in (*services, *scan, *(name.rpartition("=")[2] for name in listening)):
+        raise click.UsageError("the name of a file is empty")
     tables, inventory = configuration.load(config), Inventory()
     for name in services:
         inventory.add_services(Path(name))

@@ -131,11 +131,12 @@ class Inventory:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise SourceError(f"{path}: is too large for a list of services or sockets")
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(_LARGEST + 1)  # a device has no size to ask for
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
+    if len(data) > _LARGEST:
+        raise SourceError(f"{path}: is too large for a list of services or sockets")
     # PowerShell's redirection writes UTF-16.
     return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
 

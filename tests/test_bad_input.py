@@ -660,6 +660,10 @@ def test_an_out_that_cannot_be_written(run: Run, tmp_path: Path, file: Path) -> 
     (tmp_path / "plain").write_text("a file")
     assert run(file, out=tmp_path / "plain" / "below").status == UNWRITABLE
     assert run(file, out=tmp_path / "plain").status == 2
+    (tmp_path / "link").symlink_to("nowhere")
+    outcome = run(file, out=tmp_path / "link")
+    assert outcome.status == UNWRITABLE
+    assert "link: is no folder; name one with --out" in outcome.stderr.replace("\n", "")
     blocked = tmp_path / "blocked"
     (blocked / "conn.ndjson" / "x").mkdir(parents=True)
     outcome = run(file, out=blocked)
@@ -751,6 +755,11 @@ def test_an_empty_name_is_not_the_current_directory(
     assert done.exit_code == 2
     assert "the name is empty" in done.stderr
     assert not (tmp_path / "run.json").exists()
+    for option in ("--only", "--logs"):
+        for text in ("", " , "):
+            done = CliRunner().invoke(main, ["run", str(file), "--out", "out", option, text])
+            assert done.exit_code == 2
+            assert f"{option} names nothing" in done.stderr
 
 
 def test_what_an_earlier_run_wrote_beside_its_logs_is_no_log(run: Run, tmp_path: Path) -> None:

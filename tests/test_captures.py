@@ -118,6 +118,9 @@ def test_without_an_analyzer_it_says_what_to_install(pretend, capture: Path, tmp
     named = pcap(capture, "--out", tmp_path / "out", "--with", "suricata")
     assert named.exit_code == 3
     assert "suricata is not on the PATH" in named.stderr
+    wrong = pcap(tmp_path / "absent.pcap", "--out", tmp_path / "out")
+    assert wrong.exit_code == 3
+    assert "absent.pcap: no such file" in wrong.stderr.replace("\n", "")
 
 
 def test_zeek_comes_first(pretend) -> None:

@@ -133,6 +133,15 @@ def test_any_bytes_on_standard_input() -> None:
     assert lookup("banner", "ssh", "-", stdin=text).exit_code == 0
 
 
+def test_any_bytes_as_an_argument() -> None:
+    for kind in (["ua"], ["banner", "ssh"]):
+        done = lookup(*kind, "\udcff\x1b[31m")  # as Python gives what is no UTF-8
+        assert done.exit_code == 0
+        assert json.loads(done.stdout)["value"] == "\\xff\x1b[31m"
+    assert r"port '\\xff\x1b': expected" in lookup("port", "\udcff\x1b").stderr
+    assert r"\x1b[31m: expected port VALUE" in lookup("\x1b[31m").stderr
+
+
 def test_many_values_keep_their_order() -> None:
     values = [str(number) if number % 3 else "bad" for number in range(BATCH + 50)]
     rows = list(look_up("port", (), values, Tables()))

@@ -142,7 +142,9 @@ def test_help_fits_80_columns(command: str | None) -> None:
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
-@pytest.mark.parametrize("command", ["run", "hosts", "host", "findings", "explain", "check", "enrichers", "lookup"])
+@pytest.mark.parametrize(
+    "command", ["run", "hosts", "host", "findings", "explain", "check", "enrichers", "lookup", "reconcile"]
+)
 def test_lines_fit_any_terminal(output: Path, tmp_path: Path, columns: int, command: str) -> None:
     arguments = {
         "run": ["run", str(ZEEK), "--out", str(tmp_path / "out")],
@@ -153,7 +155,9 @@ def test_lines_fit_any_terminal(output: Path, tmp_path: Path, columns: int, comm
         "check": ["check", "sites"],
         "enrichers": ["enrichers"],
         "lookup": ["lookup", "ip", "8.8.8.8"],
+        "reconcile": ["reconcile", str(output), "--services", str(tmp_path / "services")],
     }[command]
+    (tmp_path / "services").write_text("smtp 22/tcp\ndomain 53/udp\n")
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", in_terminal(arguments, columns, NO_COLOR="1"))
     assert "Traceback" not in text
     assert max(len(line) for line in re.split("[\r\n]", text)) <= columns

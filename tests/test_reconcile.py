@@ -222,6 +222,17 @@ def test_a_wrong_file_is_named_with_the_reason(option: str, text: str, reason: s
 
 def test_something_to_compare_with_is_needed(tmp_path: Path) -> None:
     assert reconcile(output(tmp_path, {})).exit_code == 2
+    for arguments in (["--services", ""], ["--scan", ""], ["--listening", "192.0.2.10="]):
+        done = reconcile(output(tmp_path, {}), *arguments)
+        assert done.exit_code == 2
+        assert "the name of a file is empty" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a device that never ends")
+def test_a_list_without_an_end(tmp_path: Path) -> None:
+    done = reconcile(output(tmp_path, {}), "--services", "/dev/zero")
+    assert done.exit_code == 3
+    assert "/dev/zero: is too large for a list" in done.stderr
 
 
 def test_a_folder_without_conn_records(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Folder:
         self._scratch: list[Path] = []
         self._made: list[Path] = []
         try:
-            if root.exists() and not root.is_dir():
+            if os.path.lexists(root) and not root.is_dir():
                 raise OutputError(f"{root}: is no folder; name one with --out")
             self._made = list(takewhile(lambda path: not path.exists(), (root, *root.parents)))
             root.mkdir(parents=True, exist_ok=True)
