@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -77,8 +78,9 @@ class FilePass:
         want: Want = self.engine.reads if native or form is Form.JSON else _everything
         try:
             items = self.means.read(self.file, want, native or form is not Form.TSV)
-            for item in ahead(items, self._enriched, _ENRICHING):
-                self._take(item)
+            with closing(ahead(items, self._enriched, _ENRICHING)) as coming:
+                for item in coming:
+                    self._take(item)
         except SourceError as error:  # gone since it was found
             self._problem(str(error))
         self._write_header()

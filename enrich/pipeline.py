@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -117,8 +117,9 @@ class Run:
             met(log)
             return known.wanted(log)
 
-        with suppress(SourceError):  # the second pass says so
-            for item in ahead(self.items(file, wanted, keep_raw=False), _as_it_is):
+        # Of an error in reading, the second pass says so.
+        with suppress(SourceError), closing(ahead(self.items(file, wanted, keep_raw=False), _as_it_is)) as coming:
+            for item in coming:
                 if isinstance(item, Header):
                     self.found.add(item.empty.log)
                 elif isinstance(item, list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
@@ -43,10 +43,11 @@ class Worker:
         self._thread.shutdown(cancel_futures=error is not None)
 
 
-def ahead(items: Iterator[T], work: Callable[[T], U], threads: int = 1) -> Iterator[U]:
+def ahead(items: Iterator[T], work: Callable[[T], U], threads: int = 1) -> Generator[U, None, None]:
     """What ``work`` makes of each item, in the order of the items.
 
-    While one result is in use, one more thread reads the items that come next and ``threads`` work on them.
+    While one result is in use, one more thread reads the items that come next and ``threads`` work on them. Close it to
+    have them stopped.
     """
 
     def made(item: T | None) -> U | None:
@@ -59,8 +60,12 @@ def ahead(items: Iterator[T], work: Callable[[T], U], threads: int = 1) -> Itera
             read = reader.submit(next, items, None)
             coming.append(workers.submit(lambda: made(read.result())))
 
-        for _ in range(threads + 1):
-            fetch()
-        while (result := coming.popleft().result()) is not None:
-            fetch()
-            yield result
+        try:
+            for _ in range(threads + 1):
+                fetch()
+            while (result := coming.popleft().result()) is not None:
+                fetch()
+                yield result
+        finally:
+            for future in coming:
+                future.cancel()

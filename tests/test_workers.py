@@ -109,3 +109,14 @@ def test_what_the_work_raises_comes_back() -> None:
 
     with pytest.raises(ZeroDivisionError):
         list(ahead(iter(range(10)), work, threads=2))
+
+
+def test_closed_it_does_no_more() -> None:
+    worked: list[int] = []
+    pairs = ahead(iter(range(1000)), lambda number: (number, worked.append(number)), threads=2)  # type: ignore[func-returns-value]
+    next(pairs)
+    pairs.close()
+    done = len(worked)
+    assert done <= 5
+    time.sleep(0.05)
+    assert len(worked) == done
