@@ -11,7 +11,7 @@ import polars as pl
 
 from enrich import applications, payload, registry, survey
 from enrich.batch import Batch
-from enrich.model import Added, Enricher, Memo, RollUp, Use, Work, key_frame
+from enrich.model import Added, Enricher, Memo, Remembering, RollUp, Use, Work, key_frame
 from enrich.tables import Tables
 from enrich.tally import Waiting
 
@@ -104,6 +104,10 @@ class Engine:
             waiting.look()
         for roll_up, accumulator in self._rolled:
             yield roll_up, accumulator.results()
+
+    def remembering(self) -> list[Remembering]:
+        """The roll-ups that know more where they are told what earlier runs saw."""
+        return [accumulator for _, accumulator in self._rolled if isinstance(accumulator, Remembering)]
 
     def _apply(self, enricher: Enricher, use: Use, keys: pl.DataFrame) -> Added:
         names = tuple(use.prefix + name for name in enricher.adds)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import polars as pl
 
@@ -110,6 +110,25 @@ class Accumulator(Protocol):
 
     def results(self) -> Iterable[Mapping[str, Any]]:
         """Its records, when all batches have come."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A roll-up, or a part of one, that tells more where it knows what earlier runs saw (``--state``)."""
+
+    schemas: Mapping[str, pl.Schema]
+    """The tables that it hands from run to run, by names that no other has."""
+    forgotten: list[str]
+    """What the bounds on these tables left out; known after :meth:`rows`."""
+
+    def remember(self, tables: Mapping[str, pl.DataFrame], since: float) -> None:
+        """Take in what :meth:`rows` gave in an earlier run, before the first batch.
+
+        What was not seen from ``since`` on (epoch seconds) may be missing.
+        """
+
+    def rows(self, now: float, age: float) -> Mapping[str, pl.DataFrame]:
+        """What the next run is to know, after the results: of the last ``age`` seconds before ``now``, bounded."""
 
 
 @dataclass(frozen=True, slots=True)

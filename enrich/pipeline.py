@@ -61,8 +61,10 @@ class Run:
     def __call__(self) -> Report:
         """Run. Raises EnrichError for what no single record is to blame for."""
         began = time.time()
-        if self.state is not None and (note := self.state.load(self.engine.survey)) is not None:
-            self.progress.problem(note)
+        if self.state is not None:
+            note = self.state.load(self.engine.survey, self.engine.remembering())
+            if note is not None:
+                self.progress.problem(note)
         self.folder = Folder(self.options.out, OWN)
         self.engine.survey.scratch.folder = self.folder.root
         try:
@@ -147,7 +149,7 @@ class Run:
         """Keep for the next run what was learned."""
         if self.state is None:
             return
-        if (note := self.state.save()) is not None:
+        for note in self.state.save():
             self.progress.problem(note)
         self.report.state = {"loaded": self.state.loaded, "saved": self.state.saved}
 

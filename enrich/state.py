@@ -1,9 +1,10 @@
 """What a run learned, kept in one file for the next: evidence across runs (``--state FILE``).
 
-The file is a ZIP archive of Parquet tables, one a store of :class:`enrich.survey.Survey`, with ``state.json`` that says
-what it is; ZIP's checksums tell damage. Rows are found by 64-bit keys that Polars makes of uids and addresses. Polars
-keeps these keys the same within one version only, so the file holds a few known ones: where they differ, it is of no
-use and the run starts afresh, which costs what the earlier runs had learned and nothing else.
+The file is a ZIP archive of Parquet tables, one a store of :class:`enrich.survey.Survey` and those of the roll-ups that
+remember (:class:`enrich.model.Remembering`), with ``state.json`` that says what it is; ZIP's checksums tell damage. The
+survey's rows are found by 64-bit keys that Polars makes of uids and addresses. Polars keeps these keys the same within
+one version only, so the file holds a few known ones: where they differ, it is of no use and the run starts afresh,
+which costs what the earlier runs had learned and nothing else.
 
 A run reads the file before it begins and replaces it, in one step, after it has succeeded. Of two runs that share a
 file at the same time, the one that ends last wins, and says so.
@@ -18,6 +19,7 @@ import struct
 import time
 import zipfile
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,19 +29,22 @@ import polars as pl
 from enrich.dns_answers import Answers
 from enrich.errors import ConfigError, OutputError
 from enrich.keyed import Keys, hashes
+from enrich.model import Remembering
 from enrich.survey import Survey
 
-KIND, VERSION = "zeek-enrich state", 2
+KIND, VERSION = "zeek-enrich state", 3
 MAX_AGE = 7 * 86400
 """Seconds, in the logs' own time, that something is kept after it was last seen; a DNS answer only until it lapses."""
 LIMIT = 2_000_000
 """Rows of a table that are kept: what was seen last stays."""
+_AHEAD = 86400
+"""Seconds by which a sensor's clock may be ahead of ours."""
 _ABOUT, _TEXTS = "state.json", "texts"
 Rows = dict[str, pl.DataFrame]
 
 
 class State:
-    """The state file of a run: :meth:`load`, then :meth:`exchange` after the first pass, then :meth:`save`."""
+    """The state file of a run: :meth:`load`, :meth:`exchange` after the first pass, :meth:`save` after the second."""
 
     def __init__(self, path: Path, limit: int = LIMIT, max_age: int = MAX_AGE) -> None:
         """``limit``: rows a table; ``max_age`` in seconds."""
@@ -48,11 +53,17 @@ class State:
         self.loaded = self.saved = 0
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._rows: Rows = {}
+        self._remembering: Sequence[Remembering] = ()
+        self._newest = 0.0
         self._found: tuple[int, ...] | None = None
 
-    def load(self, survey: Survey) -> str | None:
-        """Read the file, if there is one; what the user has to know about it. Raises ConfigError if it is no state."""
+    def load(self, survey: Survey, remembering: Sequence[Remembering]) -> str | None:
+        """Read the file, if there is one; what the user has to know about it. Raises ConfigError if it is no state.
+
+        The roll-ups that remember learn at once what earlier runs saw, the survey by :meth:`exchange`.
+        """
         survey.follow()
+        self._remembering = remembering
         self._found = self._signature()
         if self._found is None:
             if not self.path.parent.is_dir():
@@ -61,6 +72,8 @@ class State:
         seen = pl.Series("seen", dtype=pl.UInt32)
         expected = {name: next(store.rows()).with_columns(seen).schema for name, store in survey.stores().items()}
         expected[_TEXTS] = pl.Schema({"text": pl.String})
+        for part in remembering:
+            expected |= part.schemas
         try:
             with self.path.open("rb") as file, zipfile.ZipFile(file) as archive:
                 about = json.loads(archive.read(_ABOUT))
@@ -76,6 +89,9 @@ class State:
                         f"{self.path}: written with Polars {about['polars']}, whose keys differ from those of "
                         f"{pl.__version__}: this run starts afresh and replaces it"
                     )
+                newest = about["newest"]
+                if not isinstance(newest, int | float) or not 0 <= newest < 2**32:
+                    raise self._damaged()
                 self._rows = {name: _read(archive, name) for name in expected}
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror or error}") from error
@@ -85,6 +101,9 @@ class State:
             if self._rows[name].schema != schema:
                 raise self._damaged()
         self.loaded = sum(rows.height for rows in self._rows.values())
+        self._newest = float(newest)
+        for part in remembering:
+            part.remember({name: self._rows.pop(name) for name in part.schemas}, self._newest - self.max_age)
         return None
 
     def exchange(self, survey: Survey) -> None:
@@ -92,24 +111,29 @@ class State:
 
         Raises OutputError where the disk is full.
         """
-        now = int(min(survey.newest or time.time(), time.time()))  # a record may claim to be from the future
+        today = time.time()  # a record may claim to be from the future
+        now = int(min(survey.newest or today, today))
+        self._newest = max(self._newest, min(survey.newest, today + _AHEAD))
         before, self._rows = self._rows, {}
         if before:
             survey.names.add(before.pop(_TEXTS)["text"])
-        about = {"kind": KIND, "version": VERSION, "polars": pl.__version__, "probe": probe()}
+        about = {
+            "kind": KIND,
+            "version": VERSION,
+            "polars": pl.__version__,
+            "probe": probe(),
+            "newest": self._newest,
+        }
         self.saved = 0
         named: Keys = np.zeros(0, np.uint64)
         try:
-            with self._part.open("wb") as file:
-                with zipfile.ZipFile(file, "w") as archive:
-                    archive.writestr(_ABOUT, json.dumps(about))
-                    for name in survey.stores():
-                        kept = self._kept(survey, name, before.pop(name, None), now)
-                        named = np.union1d(named, survey.texts_in(name, kept))
-                        self._write(archive, name, kept)
-                    self._write(archive, _TEXTS, pl.DataFrame({"text": survey.names.get(named).drop_nulls()}))
-                file.flush()
-                os.fsync(file.fileno())
+            with zipfile.ZipFile(self._part, "w") as archive:
+                archive.writestr(_ABOUT, json.dumps(about))
+                for name in survey.stores():
+                    kept = self._kept(survey, name, before.pop(name, None), now)
+                    named = np.union1d(named, survey.texts_in(name, kept))
+                    self._write(archive, name, kept)
+                self._write(archive, _TEXTS, pl.DataFrame({"text": survey.names.get(named).drop_nulls()}))
         except OSError as error:
             raise OutputError.of(self.path, error) from error
 
@@ -139,16 +163,29 @@ class State:
         every = pl.concat(kept)
         return every.top_k(self.limit, by="seen") if every.height > self.limit else every
 
-    def save(self) -> str | None:
-        """Put what :meth:`exchange` wrote in the file's place; what the user has to know. Raises OutputError."""
-        note = None
-        if self._signature() != self._found:
-            note = f"{self.path}: another run wrote it in the meantime; what that one had learned is replaced"
+    def save(self) -> list[str]:
+        """Put what :meth:`exchange` wrote, and what roll-ups remember, in the file's place; what the user has to know.
+
+        Raises OutputError.
+        """
+        notes = []
         try:
+            with self._part.open("r+b") as file:
+                with zipfile.ZipFile(file, "a") as archive:
+                    for part in self._remembering:
+                        for name, rows in part.rows(self._newest, self.max_age).items():
+                            self._write(archive, name, rows)
+                        notes += [f"{self.path}: {note}" for note in part.forgotten]
+                file.flush()
+                os.fsync(file.fileno())
+            if self._signature() != self._found:
+                notes.append(
+                    f"{self.path}: another run wrote it in the meantime; what that one had learned is replaced"
+                )
             self._part.replace(self.path.resolve())
         except OSError as error:
             raise OutputError.of(self.path, error) from error
-        return note
+        return notes
 
     def discard(self) -> None:
         """Remove what was written aside and not put in place."""

@@ -6,8 +6,11 @@ import io
 import json
 import os
 import shutil
+import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 import pytest
@@ -19,6 +22,7 @@ from enrich import pipeline, state
 from enrich.cli import main
 from enrich.engine import Engine
 from enrich.errors import OutputError
+from enrich.model import Remembering
 from enrich.state import State
 from enrich.tables import Tables
 
@@ -121,15 +125,18 @@ def tables(path: Path) -> dict[str, pl.DataFrame]:
         }
 
 
+def load(kept: State, engine: Engine) -> str | None:
+    return kept.load(engine.survey, engine.remembering())
+
+
 def learn(path: Path, servers: list[str], at: float, **bounds: int) -> State:
     """One run's exchange: ssh spoken by these servers at a time."""
-    survey = Engine(Tables()).survey
-    kept = State(path, **bounds)
-    assert kept.load(survey) is None
-    survey.newest = at
-    survey.servers.add(pl.Series(servers).hash().to_numpy(), pl.Series(["ssh"] * len(servers)))
-    kept.exchange(survey)
-    assert kept.save() is None
+    engine, kept = Engine(Tables()), State(path, **bounds)
+    assert load(kept, engine) is None
+    engine.survey.newest = at
+    engine.survey.servers.add(pl.Series(servers).hash().to_numpy(), pl.Series(["ssh"] * len(servers)))
+    kept.exchange(engine.survey)
+    assert kept.save() == []
     return kept
 
 
@@ -155,6 +162,50 @@ def test_a_record_from_the_future_does_not_empty_the_state(tmp_path: Path) -> No
     learn(path, ["a"], 4e9)
     learn(path, ["b"], 0.0)  # no record had a time
     assert tables(path)["servers"].height == 2
+
+
+def test_the_newest_time_is_that_of_all_runs_and_not_the_future(tmp_path: Path) -> None:
+    def newest(at: float) -> float:
+        learn(tmp_path / "site.state", [], at)
+        with zipfile.ZipFile(tmp_path / "site.state") as archive:
+            return json.loads(archive.read("state.json"))["newest"]
+
+    assert newest(START + 60) == START + 60
+    assert newest(START) == START + 60  # logs of an hour before
+    assert newest(0.0) == START + 60  # none with a time
+    assert newest(4e9) <= time.time() + 86400
+
+
+class Part:
+    """A roll-up that remembers two numbers and forgets the rest."""
+
+    schemas: ClassVar = {"numbers": pl.Schema({"number": pl.Int64})}
+    forgotten: ClassVar = ["more than two numbers"]
+
+    def __init__(self) -> None:
+        self.known: list[int] = []
+        self.since = 0.0
+
+    def remember(self, tables: Mapping[str, pl.DataFrame], since: float) -> None:
+        self.known, self.since = tables["numbers"]["number"].to_list(), since
+
+    def rows(self, now: float, age: float) -> dict[str, pl.DataFrame]:
+        return {"numbers": pl.DataFrame({"number": [int(now), int(age)]})}
+
+
+def test_what_a_roll_up_remembers_comes_to_the_next_run(tmp_path: Path) -> None:
+    path, survey, part = tmp_path / "site.state", Engine(Tables()).survey, Part()
+    assert isinstance(part, Remembering)
+    kept = State(path)
+    kept.load(survey, [part])
+    survey.newest = START
+    kept.exchange(survey)
+    assert kept.save() == [f"{path}: more than two numbers"]
+    assert kept.saved == 2
+    later = State(path)
+    assert later.load(Engine(Tables()).survey, [part]) is None
+    assert (part.known, part.since) == ([START, 7 * 86400], START - 7 * 86400)
+    assert later.loaded == 2
 
 
 def test_answers_stay_until_they_lapse(tmp_path: Path, run: Run) -> None:
@@ -215,16 +266,16 @@ def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path, content: by
 
 def test_a_damaged_file_is_refused_wherever_it_is_damaged(tmp_path: Path) -> None:
     kept = written(tmp_path / "site.state")
-    good = kept.read_bytes()
+    good, engine = kept.read_bytes(), Engine(Tables())
     for at in range(0, len(good), 97):
         kept.write_bytes(good[:at])
         with pytest.raises(state.ConfigError):
-            State(kept).load(Engine(Tables()).survey)
+            load(State(kept), engine)
     harmless = 0
     for at in range(0, len(good), 61):
         kept.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
         try:  # a byte that no reader looks at, such as a time stamp's, does no harm
-            State(kept).load(Engine(Tables()).survey)
+            load(State(kept), engine)
             harmless += 1
         except state.ConfigError:
             pass
@@ -238,6 +289,8 @@ def test_a_damaged_file_is_refused_wherever_it_is_damaged(tmp_path: Path) -> Non
         {"about": None},
         {"servers": pl.DataFrame({"key": ["a"], "value": ["ssh"], "seen": [1]})},
         {"about": {"kind": "something else"}},
+        {"about": {"newest": "yesterday"}},
+        {"about": {"newest": float("nan")}},
     ],
 )
 def test_an_archive_that_holds_something_else_is_refused(tmp_path: Path, members: dict[str, object]) -> None:
@@ -248,10 +301,10 @@ def test_an_archive_that_holds_something_else_is_refused(tmp_path: Path, members
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     kept = written(tmp_path / "site.state")
-    rewrite(kept, about={"version": 3})
+    rewrite(kept, about={"version": 4})
     status, text = attempt(tmp_path, kept)
     assert status == 2
-    assert "a state of version 3; this zeek-enrich reads version 2" in text
+    assert "a state of version 4; this zeek-enrich reads version 3" in text
 
 
 def test_keys_of_another_polars_start_afresh(tmp_path: Path) -> None:
@@ -292,15 +345,15 @@ def test_nothing_read_is_nothing_learned(tmp_path: Path, run: Run) -> None:
 
 def test_of_two_runs_at_once_the_last_wins_and_says_so(tmp_path: Path) -> None:
     path = written(tmp_path / "site.state")
-    surveys = [Engine(Tables()).survey for _ in range(2)]
+    engines = [Engine(Tables()) for _ in range(2)]
     runs = [State(path), State(path)]
-    for one, survey in zip(runs, surveys, strict=True):
+    for one, engine in zip(runs, engines, strict=True):
         one._part = path.with_name(f"{id(one)}.part")  # two processes
-        one.load(survey)
-        one.exchange(survey)
-    assert runs[0].save() is None
-    note = runs[1].save()
-    assert note is not None and "another run" in note
+        load(one, engine)
+        one.exchange(engine.survey)
+    assert runs[0].save() == []
+    [note] = runs[1].save()
+    assert "another run" in note
 
 
 @pytest.mark.skipif(os.name != "posix", reason="symbolic links as POSIX has them")

@@ -18,7 +18,7 @@ from enrich.findings.changes import BannerChanged, NewService, UserAgentConflict
 from enrich.findings.contacts import AntivirusSilent, TorrentUser
 from enrich.findings.ports import ObsoleteProtocol, PortContradiction, PrivilegedClientPort, TftpAcrossBorder
 from enrich.flows import CONN, RECORD, Border, border
-from enrich.model import Accumulator, Resources, RollUp
+from enrich.model import Accumulator, Remembering, Resources, RollUp
 from enrich.ports import REGISTRY
 from enrich.systems import load as load_systems
 
@@ -43,6 +43,9 @@ class Findings:
         self.border, self.detectors, self.most = border, detectors, most
         self.notes: list[str] = []
         """What the bounds on findings left out; known after :meth:`results`."""
+        self.forgotten: list[str] = []
+        self._remembering = [detector for detector in detectors if isinstance(detector, Remembering)]
+        self.schemas = {name: schema for part in self._remembering for name, schema in part.schemas.items()}
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Take in one batch of any log."""
@@ -64,6 +67,17 @@ class Findings:
             found += own
         found.sort(key=lambda item: (SEVERITIES.index(item.severity), item.ts, item.kind, item.host, item.summary))
         return (finding.record() for finding in found)
+
+    def remember(self, tables: Mapping[str, pl.DataFrame], since: float) -> None:
+        """Take in what :meth:`rows` gave in an earlier run."""
+        for part in self._remembering:
+            part.remember({name: tables[name] for name in part.schemas}, since)
+
+    def rows(self, now: float, age: float) -> dict[str, pl.DataFrame]:
+        """What the next run is to know."""
+        tables = {name: rows for part in self._remembering for name, rows in part.rows(now, age).items()}
+        self.forgotten = [note for part in self._remembering for note in part.forgotten]
+        return tables
 
 
 def _start(resources: Resources) -> Accumulator:
