@@ -291,6 +291,8 @@ def test_a_damaged_file_is_refused_wherever_it_is_damaged(tmp_path: Path) -> Non
         {"about": {"kind": "something else"}},
         {"about": {"newest": "yesterday"}},
         {"about": {"newest": float("nan")}},
+        {"host_services": None},
+        {"host_hours": pl.DataFrame({"host": ["10.0.0.1"], "hours": [None], "last": ["today"]})},
     ],
 )
 def test_an_archive_that_holds_something_else_is_refused(tmp_path: Path, members: dict[str, object]) -> None:

@@ -13,6 +13,8 @@ from enrich.tally import Distinct, Sample, Tally
 
 _GROUPS = 50_000
 """So many cases of one kind are followed at once; those with most flows."""
+REMEMBERED = 250_000
+"""So many rows of a kind are handed to the next run (``--state``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ class Cases:
             self._tally.add(frame)
             self._uids.add(frame)
             self._peers.add(frame)
+
+    @property
+    def cut(self) -> int:
+        """How often a case was given up since there were too many."""
+        return self._tally.cut
 
     def cases(self) -> Iterator[Case]:
         """All cases, in the order of time."""

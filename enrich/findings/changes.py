@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 
 from enrich.applications import Catalogue
 from enrich.columns import BANNER_LOGS
-from enrich.findings.case import Cases, Finding
+from enrich.findings.case import REMEMBERED, Case, Cases, Finding, merged
 from enrich.flows import Pick, among, pick
 from enrich.systems import Systems, compatible
 from enrich.tally import Sample, Spans, Tally
@@ -39,14 +40,46 @@ def _seen() -> tuple[Pick, Pick, Pick]:
 _SEEN = _seen()
 
 
-class NewService:
-    """A service of a host that was known before without it."""
+_PORT = ("host", "port", "transport")
+_SERVICE = (*_PORT, "protocol")
 
-    def __init__(self, table: Mapping[str, Any], catalogue: Catalogue) -> None:
+
+class NewService:
+    """A service of a host that was known before without it.
+
+    The next run learns which services there were and, of each host, the first hours in which it was active: as many as
+    it takes to be known. A service is judged once, by the run in which it has flows enough; until then its flows and
+    clients are handed on with it.
+    """
+
+    schemas: Mapping[str, pl.Schema] = {
+        "host_services": pl.Schema(
+            {
+                "host": pl.String(),
+                "port": pl.Int64(),
+                "transport": pl.String(),
+                "protocol": pl.String(),
+                "first_seen": pl.Float64(),
+                "last_seen": pl.Float64(),
+                "flows": pl.Int64(),
+                "uids": pl.List(pl.String),
+                "peers": pl.List(pl.String),
+            }
+        ),
+        "host_hours": pl.Schema({"host": pl.String(), "hours": pl.List(pl.Int64), "last": pl.Int64()}),
+    }
+
+    def __init__(self, table: Mapping[str, Any], catalogue: Catalogue, remembered: int = REMEMBERED) -> None:
+        """``remembered``: rows of a table that are handed to the next run."""
         self.table = table["new_service"]
         self.catalogue = catalogue
         self.active = Spans("host", 3600)
-        self.services = Cases(("host", "port", "transport", "protocol"), table["limits"])
+        self.services = Cases(_SERVICE, table["limits"])
+        self.remembered = remembered
+        self.forgotten: list[str] = []
+        self._before = {name: schema.to_frame() for name, schema in self.schemas.items()}
+        self._since = 0.0
+        self._cases: list[Case] = []
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""
@@ -59,15 +92,20 @@ class NewService:
 
     def findings(self) -> Iterator[Finding]:
         """One a host and port."""
-        ports: dict[tuple[str, int, str], float] = {}
-        cases = list(self.services.cases())
-        active = self._active({case.keys["host"] for case in cases})
-        for case in cases:
-            key = (case.keys["host"], case.keys["port"], case.keys["transport"])
+        new = list(self.services.cases())
+        before = self._seen_before(new)
+        self._cases = [self._joined(before.get(_service(case)), case) for case in new]
+        active = self._active(pl.DataFrame({"host": [case.keys["host"] for case in new]}, {"host": pl.String}))
+        ports: dict[tuple[Any, ...], float] = {}
+        for case in (*before.values(), *self._cases):
+            key = _service(case)[:-1]
             ports[key] = min(case.first_seen, ports.get(key, case.first_seen))
-        for case in cases:
-            host, port, transport, protocol = (case.keys[name] for name in ("host", "port", "transport", "protocol"))
-            if case.flows < self.table["flows"] or case.first_seen > ports[host, port, transport]:
+        for case in self._cases:
+            host, port, transport, protocol = _service(case)
+            if not self._is_enough(case) or case.first_seen > ports[host, port, transport]:
+                continue
+            earlier = before.get(_service(case))
+            if earlier is not None and self._is_enough(earlier):
                 continue
             since = self._known_since(case.first_seen, active.get(host, []))
             if since is None:
@@ -82,18 +120,104 @@ class NewService:
 
     def _known_since(self, seen: float, active: list[int]) -> float | None:
         """Since when a host has been known without the service; None if it has not, or not for long enough."""
-        hours = bisect_right(active, seen - 3600)
-        return active[0] if hours >= self.table["hours"] and seen - active[0] >= self.table["known"] else None
+        if bisect_right(active, seen - 3600) < self.table["hours"]:
+            return None
+        since = max(active[0], self._since)
+        return since if seen - since >= self.table["known"] else None
 
-    def _active(self, hosts: set[str]) -> dict[str, list[int]]:
-        """The hours in which each of some hosts was active, by when they began."""
-        frame = self.active.frame()
+    def _active(self, hosts: pl.DataFrame) -> dict[str, list[int]]:
+        """The hours in which each of these hosts was active, by when they began; of earlier runs the first ones."""
         out: dict[str, list[int]] = defaultdict(list)
-        if frame is not None:
-            frame = frame.filter(pl.col("host").is_in(hosts)).sort("start")
-        for host, start in () if frame is None else frame.select("host", "start").iter_rows():
+        for host, start in self._hours(hosts).sort("start").select("host", "start").iter_rows():
             out[host].append(start)
         return out
+
+    def _hours(self, hosts: pl.DataFrame) -> pl.DataFrame:
+        """Each host, the ``start`` of hours in which it was active, and ``last``, the latest that is known."""
+        before = self._before["host_hours"].join(hosts, on="host", how="semi")
+        hours = before.explode("hours").rename({"hours": "start"})
+        frame = self.active.frame()
+        if frame is None:
+            return hours
+        now = frame.join(hosts, on="host", how="semi").select("host", "start", last="start")
+        return pl.concat([hours, now]).group_by("host", "start").agg(pl.max("last")) if hours.height else now
+
+    def remember(self, tables: Mapping[str, pl.DataFrame], since: float) -> None:
+        """Take in what :meth:`rows` gave in an earlier run."""
+        self._before, self._since = dict(tables), since
+
+    def rows(self, now: float, age: float) -> dict[str, pl.DataFrame]:
+        """Services seen lately, and the first hours of the hosts that were."""
+        services = pl.DataFrame([self._row(case) for case in self._cases], self.schemas["host_services"], orient="row")
+        before = self._before["host_services"].join(services, on=_SERVICE, how="anti", nulls_equal=True)
+        # A record may claim to be from the future.
+        services = pl.concat([before, services]).with_columns(pl.col("first_seen", "last_seen").clip(upper_bound=now))
+        services = services.filter(pl.col("last_seen") >= now - age)
+        hours = pl.col("start").sort().head(self.table["hours"]).alias("hours")
+        frame, hosts = self.active.frame(), self._before["host_hours"]
+        if frame is not None:
+            seen = self._hours(frame).filter(pl.col("start") <= now).group_by("host").agg(hours, pl.max("last"))
+            hosts = pl.concat([hosts.join(seen, on="host", how="anti"), seen])
+        hosts = hosts.filter(pl.col("last") >= now - age)
+        return dict(zip(self.schemas, self._bounded(services, hosts), strict=True))
+
+    def _bounded(self, services: pl.DataFrame, hosts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """No more than may be handed on. A host of which services are forgotten is a stranger from then on."""
+        self.forgotten = []
+        if self.services.cut:
+            self.forgotten.append(
+                "more services of the site's own hosts than a run can follow: all hosts are forgotten"
+            )
+            hosts = hosts.clear()
+        if hosts.height > self.remembered:
+            self.forgotten.append(f"more than {self.remembered:,} hosts of the site's own; those known best are kept")
+            best = pl.col("hours").list.len()
+            hosts = hosts.sort(best, "last", "host", descending=True).head(self.remembered)
+        if services.height > self.remembered:
+            sizes = services.group_by("host").len().sort("len", "host")
+            few = sizes.filter(pl.col("len").cast(pl.Int64).cum_sum() <= self.remembered)
+            crowded = sizes.height - few.height
+            self.forgotten.append(
+                f"more than {self.remembered:,} services of the site's own hosts; the {crowded:,} hosts with most of "
+                "them are forgotten"
+            )
+            hosts = hosts.join(services.join(few, on="host", how="anti"), on="host", how="anti")
+            services = services.join(few, on="host", how="semi")
+        return services, hosts
+
+    def _row(self, case: Case) -> tuple[Any, ...]:
+        uids, peers = ([], []) if self._is_enough(case) else (case.uids, case.peers)
+        return *_service(case), case.first_seen, case.last_seen, case.flows, uids, peers
+
+    def _seen_before(self, cases: Sequence[Case]) -> dict[tuple[Any, ...], Case]:
+        """What earlier runs knew of services on the ports of these."""
+        services = self._before["host_services"]
+        if not services.height:
+            return {}
+        schema = {name: services.schema[name] for name in _PORT}
+        ports = pl.DataFrame([_service(case)[:-1] for case in cases], schema, orient="row")
+        known = services.join(ports, on=_PORT, how="semi", nulls_equal=True)
+        out = {}
+        for row in known.iter_rows(named=True):
+            keys = {name: row.pop(name) for name in _SERVICE}
+            out[tuple(keys.values())] = Case(keys, **row, peer_count=len(row["peers"]))
+        return out
+
+    def _joined(self, before: Case | None, now: Case) -> Case:
+        """A service as earlier runs and this one know it; a flow that comes again counts once."""
+        if before is None:
+            return now
+        case = merged([before, now], now.keys, [*before.peers, *now.peers], self.services.limits)
+        uids = list(dict.fromkeys(case.uids))
+        flows = case.flows - (len(case.uids) - len(uids))
+        return replace(case, uids=uids, flows=flows, peer_count=max(case.peer_count, now.peer_count))
+
+    def _is_enough(self, case: Case) -> bool:
+        return bool(case.flows >= self.table["flows"])
+
+
+def _service(case: Case) -> tuple[Any, ...]:
+    return tuple(case.keys[name] for name in _SERVICE)
 
 
 class BannerChanged:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from enrich.findings.case import Finding
+from enrich.findings.case import REMEMBERED, Finding
 from enrich.flows import Pick, pick
 from enrich.tally import Distinct, Sample, Spans, Tally
 
@@ -79,16 +79,41 @@ class _Call(NamedTuple):
     server: str
 
 
-class AntivirusSilent:
-    """A host whose security product called home at a steady pace and stopped, while the host stayed active."""
+_PRODUCT = ("host", "product")
 
-    def __init__(self, table: Mapping[str, Any]) -> None:
+
+class AntivirusSilent:
+    """A host whose security product called home at a steady pace and stopped, while the host stayed active.
+
+    The next run learns the contacts, when their hosts were active since the first of them, and of which last contacts
+    it was told that they were the last.
+    """
+
+    schemas: Mapping[str, pl.Schema] = {
+        "antivirus_contacts": pl.Schema(
+            {
+                "host": pl.String,
+                "product": pl.String,
+                "ts": pl.Float64,
+                "uid": pl.String,
+                "name": pl.String,
+                "server": pl.String,
+            }
+        ),
+        "antivirus_active": pl.Schema({"host": pl.String, "start": pl.Int64, "seconds": pl.Int64}),
+        "antivirus_told": pl.Schema({"host": pl.String, "product": pl.String, "ts": pl.Float64}),
+    }
+
+    def __init__(self, table: Mapping[str, Any], remembered: int = REMEMBERED) -> None:
+        """``remembered``: rows of a table that are handed to the next run."""
         self.table = table["antivirus_silent"]
         self.limits = table["limits"]
-        self.contacts = Sample(
-            ("host", "product"), ("uid", "name", "server"), size=_CONTACTS, descending=True, most=50_000
-        )
+        self.contacts = Sample(_PRODUCT, ("uid", "name", "server"), size=_CONTACTS, descending=True, most=50_000)
         self.active = Spans("host", self.table["span"])
+        self.remembered = remembered
+        self.forgotten: list[str] = []
+        self._active_before = self.schemas["antivirus_active"].to_frame()
+        self._told: dict[tuple[str, str], float] = {}
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""
@@ -101,26 +126,82 @@ class AntivirusSilent:
     def findings(self) -> Iterator[Finding]:
         """One a host and product."""
         contacts = self.contacts.frame()
-        active = None if contacts is None else self.active.frame()
-        if contacts is None or active is None:
+        if contacts is None:
             return
         hosts: dict[str, dict[str, list[_Call]]] = defaultdict(lambda: defaultdict(list))
-        columns = ("host", "product", "ts", "uid", "name", "server")
+        columns = self.schemas["antivirus_contacts"].names()
         for host, product, *call in contacts.sort("ts").select(columns).iter_rows():
             hosts[host][product].append(_Call(*call))
-        spans = active.join(contacts.select("host").unique(), on="host", how="semi").sort("start")
-        active_in: dict[str, list[int]] = defaultdict(list)
-        for host, start in spans.select("host", "start").iter_rows():
-            active_in[host].append(start)
+        active: dict[str, list[int]] = defaultdict(list)
+        seconds: dict[str, int] = {}
+        for host, start, length in self._active(contacts).sort("start").iter_rows():
+            active[host].append(start)
+            seconds[host] = length
         for host in sorted(hosts):
             for product, calls in sorted(hosts[host].items()):
-                found = self._judge([call.ts for call in calls], active_in[host])
+                if self._told.get((host, product)) == calls[-1].ts:
+                    continue
+                found = self._judge([call.ts for call in calls], active[host], seconds.get(host, 0))
                 if found is not None and any(call.uid is not None for call in calls):
+                    self._told[host, product] = calls[-1].ts
                     rivals = [other for other, theirs in hosts[host].items() if theirs[-1].ts > calls[-1].ts]
                     yield self._finding(host, product, calls, found, rivals)
 
-    def _judge(self, calls: Sequence[float], active: Sequence[int]) -> dict[str, float] | None:
-        """What shows that a product fell silent; None if it did not. Both lists are sorted epoch seconds."""
+    def _active(self, contacts: pl.DataFrame) -> pl.DataFrame:
+        """The stretches in which the hosts of contacts were active, of one length a host."""
+        return _stretches(self._spans(contacts).with_columns(pl.col("seconds").max().over("host")))
+
+    def _spans(self, contacts: pl.DataFrame) -> pl.DataFrame:
+        """The same as they were seen: ``host``, ``start`` and ``seconds``."""
+        spans, now = self._active_before, self.active.frame()
+        if now is not None:
+            spans = pl.concat([spans, now.with_columns(seconds=pl.lit(self.active.seconds, pl.Int64))])
+        return spans.join(contacts, on="host", how="semi")
+
+    def remember(self, tables: Mapping[str, pl.DataFrame], since: float) -> None:
+        """Take in what :meth:`rows` gave in an earlier run."""
+        contacts, self._active_before, told = (tables[name] for name in self.schemas)
+        self.contacts.add(contacts)
+        self._told = {(host, product): ts for host, product, ts in told.iter_rows()}
+
+    def rows(self, now: float, age: float) -> dict[str, pl.DataFrame]:
+        """Contacts with products that were called lately, and what goes with them."""
+        contacts = self._contacts(now, age)
+        told = pl.DataFrame(
+            [(*key, last) for key, last in self._told.items()], self.schemas["antivirus_told"], orient="row"
+        )
+        told = told.join(contacts, on=told.columns, how="semi")
+        return dict(zip(self.schemas, (contacts, self._activity(contacts, now), told), strict=True))
+
+    def _contacts(self, now: float, age: float) -> pl.DataFrame:
+        """Those no earlier than ``age`` before the last one with their product, until that is as old itself."""
+        schema = self.schemas["antivirus_contacts"]
+        frame = self.contacts.frame()
+        contacts = schema.to_frame() if frame is None else frame.select(schema.names()).filter(pl.col("ts") <= now)
+        last = pl.col("ts").max().over(_PRODUCT)
+        contacts = contacts.filter((last >= now - age) & (pl.col("ts") >= last - age))
+        contacts = contacts.sort(last, *_PRODUCT, "ts", descending=True)
+        self.forgotten = []
+        if contacts.height > self.remembered:
+            self.forgotten.append(f"more than {self.remembered:,} contacts with antivirus vendors; the latest are kept")
+        return contacts.head(self.remembered)
+
+    def _activity(self, contacts: pl.DataFrame, now: float) -> pl.DataFrame:
+        """When their hosts were active since their first contact; where that is too much, in longer stretches."""
+        first = contacts.group_by("host").agg(first=pl.col("ts").min())
+        spans = self._spans(contacts).join(first, on="host")
+        start, seconds = pl.col("start"), pl.col("seconds")
+        spans = spans.filter((start + seconds > pl.col("first")) & (start <= now)).drop("first").unique()
+        while spans.height > self.remembered:
+            longer = pl.when(seconds == seconds.min()).then(seconds * 2).otherwise(seconds)
+            spans = _stretches(spans.with_columns(seconds=longer))
+        return spans
+
+    def _judge(self, calls: Sequence[float], active: Sequence[int], length: int) -> dict[str, float] | None:
+        """What shows that a product fell silent; None if it did not. Both lists are sorted epoch seconds.
+
+        ``length``: seconds of a stretch in which the host was active.
+        """
         t = self.table
         times = _merged(calls, t["merge"])
         if len(times) < t["contacts"] or not active:
@@ -138,8 +219,7 @@ class AntivirusSilent:
             return None
         if silence < max(longest, t["seconds"]) or since < t["intervals"] * max(*busy, 1):
             return None
-        seconds = since * self.active.seconds
-        return {"contacts": len(times), "pace": median(gaps), "silence": silence, "active": seconds}
+        return {"contacts": len(times), "pace": median(gaps), "silence": silence, "active": since * length}
 
     def _steady(self, intervals: Sequence[float]) -> bool:
         return bool(max(intervals) <= self.table["steadiness"] * median(intervals))
@@ -244,6 +324,11 @@ class TorrentUser:
         rows = [*contacts, *moved, *([observed] if observed else [])]
         flows = sum(row["rows"] for row in (*contacts, *moved))
         return evidence, min(row["first_seen"] for row in rows), max(row["last_seen"] for row in rows), max(flows, seen)
+
+
+def _stretches(spans: pl.DataFrame) -> pl.DataFrame:
+    """Stretches of time where their ``seconds`` have grown."""
+    return spans.with_columns(start=pl.col("start") // pl.col("seconds") * pl.col("seconds")).unique()
 
 
 def _merged(times: Sequence[float], within: float) -> list[float]:
