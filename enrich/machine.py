@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+from contextlib import suppress
 
 _ALLOCATOR = "narenas:2,dirty_decay_ms:2000"
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # mallopt(3)
+_LARGE = 1 << 20
+"""So many bytes at once glibc takes from the system, and hands back when they are free."""
 _OBJECTS = 20_000
+"""So many new objects are worth looking for circles among them."""
 
 
 def keep_memory() -> None:
-    """Let Polars' allocator (jemalloc, in its wheels for Linux) use memory again before it hands it back.
+    """Let what allocates memory use it again before it hands it back, and keep little for each thread.
 
     A batch needs what the one before it needed; handed back and taken anew, every page of it costs the system a fault.
-    What the user has set stays. And look for circles of objects seldom: a run makes many objects, and no circles.
+    Polars has an allocator of its own (jemalloc, in its wheels for Linux), in which what the user has set stays; the
+    rest is glibc's, where any thread may free what another has taken. And Python looks for circles of objects seldom:
+    a run makes many objects, and no circles.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _ALLOCATOR)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy multiplies no matrices here
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 1)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
     gc.set_threshold(_OBJECTS)
 
 
