@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -33,6 +33,8 @@ class Engine:
         self._memos: dict[tuple[str, str], Memo] = {}
         self._works: dict[str, Work] = {}
         self._turn = Lock()
+        self.before_flows: Callable[[], None] = lambda: None
+        """Called before any flows are judged: by then the survey has to have heard of all logs."""
         self._uses: dict[str, list[tuple[Enricher, Use]]] = {}
 
     def uses(self, log: str) -> list[tuple[Enricher, Use]]:
@@ -63,6 +65,7 @@ class Engine:
         log, frame = batch.log, batch.frame
         added: list[Added] = []
         if log == "conn":
+            self.before_flows()
             with self._turn:
                 about = self.survey.about(frame)
             frame = frame.with_columns(about)  # the log may have a column of the same name

@@ -8,9 +8,9 @@ import os
 from contextlib import suppress
 
 _ALLOCATOR = "narenas:2,dirty_decay_ms:2000"
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # mallopt(3)
-_LARGE = 1 << 20
-"""So many bytes at once glibc takes from the system, and hands back when they are free."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+# One pool for all threads; what a chunk of input takes stays in it (mallopt(3), its largest values; bytes).
+_MALLOC = {_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: 32 << 20, _M_TRIM_THRESHOLD: 32 << 20}
 _OBJECTS = 20_000
 """So many new objects are worth looking for circles among them."""
 
@@ -27,8 +27,8 @@ def keep_memory() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy multiplies no matrices here
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(_M_ARENA_MAX, 1)
-        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        for option, value in _MALLOC.items():
+            libc.mallopt(option, value)
     gc.set_threshold(_OBJECTS)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 from enrich import configuration, logs, registry
@@ -55,6 +56,7 @@ class Run:
         self.directions = eve.Directions(self.engine.survey.scratch)
         self.logs = logs.load(self.tables)
         self.found: set[str] = set()
+        self._once = Lock()
         self.report = Report()
         self.state = State(options.state) if options.state is not None else None
 
@@ -70,7 +72,9 @@ class Run:
         try:
             files = self._discover()
             rejects = self.folder.open_own("rejects.ndjson")  # now, to know early whether it can be written
-            self.survey(files)
+            self.engine.before_flows = partial(self._survey_once, files)
+            if self._needs_survey(files):
+                self.engine.before_flows()
             self._check_logs(files)
             self._enrich(files, rejects)
             self._save_state()
@@ -101,14 +105,27 @@ class Run:
                     prepared.add(log)
                     preparer.later(partial(self.engine.prepare, log))
 
-            if self.state is not None or self._hold_flows(files, met):
-                for file in files:
-                    self._survey(file, met)
+            for file in files:
+                self._survey(file, met)
             preparer.settle()
         self.directions.settled = True
         if self.state is not None:
             self.state.exchange(self.engine.survey)
         self.engine.survey.settle()
+
+    def _needs_survey(self, files: list[LogFile]) -> bool:
+        """Whether a first pass is due: only flows are judged by what all logs say, and TSV logs tell what they hold.
+
+        Should there be flows after all, behind another header, the pass is made when they come.
+        """
+        told = all(file.form in (Form.TSV, None) and file.log != "conn" for file in files)
+        return not told or self.state is not None or bool(self.options.logs)
+
+    def _survey_once(self, files: list[LogFile]) -> None:
+        with self._once:
+            if not self.directions.settled:
+                self.survey(files)
+                self.progress.start("enriching", sum(file.size for file in files))
 
     def _survey(self, file: LogFile, met: Callable[[str], None]) -> None:
         """What one file says."""
@@ -128,22 +145,6 @@ class Run:
                     for batch in item:
                         if isinstance(batch, Batch) and known.wanted(batch.log):
                             known.add(batch)
-
-    def _hold_flows(self, files: list[LogFile], met: Callable[[str], None]) -> bool:
-        """Whether any of the files may hold conn records: it is these alone that are judged by what all logs say.
-
-        TSV logs are asked by their headers, which is much less to read than what they say.
-        """
-        if any(file.form in (Form.JSON, Form.EVE) or file.log == "conn" for file in files):
-            return True
-        for file in files:
-            with suppress(SourceError):
-                for item in self.items(file, _nothing, keep_raw=False):
-                    if isinstance(item, Header):
-                        if item.empty.log == "conn":
-                            return True
-                        met(item.empty.log)
-        return False
 
     def _save_state(self) -> None:
         """Keep for the next run what was learned."""
@@ -191,7 +192,8 @@ class Run:
         return files
 
     def _enrich(self, files: list[LogFile], rejects: OutFile) -> None:
-        self.progress.start("enriching", sum(file.size for file in files))
+        if not self.directions.settled:
+            self.progress.start("enriching", sum(file.size for file in files))
         with Worker(_WAITING) as roller:
             shared = (self.options, self.items, self.engine, self.shape, self.folder, self.report, self.progress)
             means = Means(*shared, rejects, roller)
@@ -225,7 +227,3 @@ def write_records(records: Iterable[Mapping[str, Any]], out: OutFile) -> None:
 
 def _as_it_is(item: Item) -> Item:
     return item
-
-
-def _nothing(_: str) -> frozenset[str]:
-    return frozenset()

@@ -104,6 +104,21 @@ def test_json_logs_get_the_same_columns_as_tsv_logs(run: Run) -> None:
     assert same > 50
 
 
+def test_flows_behind_another_header_are_judged_by_all_logs_as_well(run: Run, tmp_path: Path) -> None:
+    apart, logs = run(ZEEK).records("conn.ndjson"), ("http", "dns", "ssl", "x509", "conn", "ssh")
+    together = tmp_path / "together.log"
+    together.write_bytes(b"".join((ZEEK / f"{name}.log").read_bytes() for name in logs))
+    outcome = run(together)
+    found = {record["uid"]: ours(record) for record in outcome.records("together.conn.ndjson")}
+    named = [record for record in apart if record.get("resp.name_source") in ("sni", "host", "dns", "cert")]
+    assert len(named) > 20
+    for record in named:
+        assert found[record["uid"]]["resp.name"] == record["resp.name"]
+    assert outcome.rows["in"] == outcome.rows["out"]
+    alone = run(ZEEK / "http.log")  # no flows: nothing has to be known of other logs
+    assert alone.records("http.ndjson") == run(ZEEK).records("http.ndjson")
+
+
 def test_a_native_header_names_what_the_rows_hold(run: Run) -> None:
     outcome = run(ZEEK, "--format", "native")
     for name in outcome.outputs():
