@@ -108,6 +108,10 @@ class Engine:
         for roll_up, accumulator in self._rolled:
             yield roll_up, accumulator.results()
 
+    def notes(self) -> list[str]:
+        """What the roll-ups' bounds left out of their records; known when these are."""
+        return [note for _, accumulator in self._rolled for note in accumulator.notes]
+
     def remembering(self) -> list[Remembering]:
         """The roll-ups that know more where they are told what earlier runs saw."""
         return [accumulator for _, accumulator in self._rolled if isinstance(accumulator, Remembering)]

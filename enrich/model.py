@@ -16,7 +16,7 @@ This module imports nothing local.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -110,6 +110,10 @@ class Accumulator(Protocol):
 
     def results(self) -> Iterable[Mapping[str, Any]]:
         """Its records, when all batches have come."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What its bounds left out of its records, for the user to know; complete when these are."""
 
 
 @runtime_checkable

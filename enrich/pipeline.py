@@ -65,8 +65,7 @@ class Run:
         began = time.time()
         if self.state is not None:
             note = self.state.load(self.engine.survey, self.engine.remembering())
-            if note is not None:
-                self.progress.problem(note)
+            self._note([note] if note is not None else [])
         self.folder = Folder(self.options.out, OWN)
         self.engine.survey.scratch.folder = self.folder.root
         try:
@@ -150,8 +149,7 @@ class Run:
         """Keep for the next run what was learned."""
         if self.state is None:
             return
-        for note in self.state.save():
-            self.progress.problem(note)
+        self._note(self.state.save())
         self.report.state = {"loaded": self.state.loaded, "saved": self.state.saved}
 
     def _check_logs(self, files: list[LogFile]) -> None:
@@ -208,6 +206,13 @@ class Run:
             out = self.folder.open_own(f"{roll_up.name}.ndjson")
             write_records(results, out)
             out.commit()
+        self._note(self.engine.notes())
+
+    def _note(self, notes: Iterable[str]) -> None:
+        """Tell what was left out, now and in ``run.json``."""
+        for note in notes:
+            self.report.notes.append(note)
+            self.progress.problem(note)
 
     def _write_run(self, began: float, failed: str | None = None) -> None:
         self.report.seconds = time.time() - began

@@ -39,7 +39,7 @@ class FileReport:
 
 @dataclass(slots=True)
 class Report:
-    """What became of a run. ``state``: rows of the state file that it read and wrote."""
+    """What became of a run. ``state``: rows of the state file that it read and wrote; ``notes``: what was left out."""
 
     files: list[FileReport] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -47,6 +47,7 @@ class Report:
     bytes_out: int = 0
     applications: list[dict[str, Any]] = field(default_factory=list)
     state: dict[str, int] | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def status(self) -> int:
@@ -76,6 +77,7 @@ def run_record(
         },
         "applications": report.applications,
         "state": report.state,
+        "notes": report.notes,
         "files": [asdict(item) for item in report.files],
         "skipped": [{"name": item.name, "reason": item.reason} for item in report.skipped],
         "enrichers": list(enrichers),

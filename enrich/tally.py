@@ -17,6 +17,8 @@ from enrich.batch import standing_alone
 _LOOSE, _SOON = 100_000, 50
 """Rows of unmerged parts that are allowed, beside half as many as are merged; one in 50 of them where merging tells
 which rows need no look any more."""
+_MANY = 50
+"""So many frames are kept apart: each takes some kilobytes, however few its rows."""
 _VALUES, _LEAST = 1_000_000, 16
 """So many values are sampled of all groups; no fewer of one."""
 _SPAN = 2**32 - 1
@@ -41,7 +43,7 @@ class _Parts:
     def add(self, part: pl.DataFrame) -> None:
         self._parts.append(standing_alone(part))
         self._loose += part.height
-        if self._loose > self._merged // 2 + _LOOSE // self._share:
+        if self._loose > self._merged // 2 + _LOOSE // self._share or len(self._parts) > _MANY:
             self.frame()
 
     def frame(self) -> pl.DataFrame | None:
@@ -67,6 +69,8 @@ class Waiting:
         self._rows += frame.height
         if self._rows >= self._enough:
             self.look()
+        elif len(self._frames) > _MANY:
+            self._frames = [standing_alone(pl.concat(self._frames, rechunk=True))]
 
     def look(self) -> None:
         """Look at what waits."""

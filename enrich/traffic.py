@@ -17,6 +17,8 @@ _SIZES = ("orig_ip_bytes", "resp_ip_bytes")
 class Traffic:
     """Flows and bytes by protocol, application and category."""
 
+    notes = ()
+
     def __init__(self) -> None:
         self.totals: pl.DataFrame | None = None
 

@@ -16,7 +16,7 @@ import zstandard
 from click.testing import CliRunner
 from conftest import ROOT, Outcome, Run
 
-from enrich import pipeline
+from enrich import hosts, pipeline
 from enrich.cli import main
 from enrich.columns import TYPES
 from enrich.options import Options
@@ -117,6 +117,14 @@ def test_flows_behind_another_header_are_judged_by_all_logs_as_well(run: Run, tm
     assert outcome.rows["in"] == outcome.rows["out"]
     alone = run(ZEEK / "http.log")  # no flows: nothing has to be known of other logs
     assert alone.records("http.ndjson") == run(ZEEK).records("http.ndjson")
+
+
+def test_what_bounds_leave_out_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads((run(ZEEK).out / "run.json").read_text())["notes"] == []
+    monkeypatch.setattr(hosts, "OTHERS", 3)
+    outcome = run(ZEEK)
+    [note] = json.loads((outcome.out / "run.json").read_text())["notes"]
+    assert "more than 3 services outside" in note and note in outcome.stderr
 
 
 def test_a_native_header_names_what_the_rows_hold(run: Run) -> None:
