@@ -140,9 +140,9 @@ def capture_batches(folder: Path, tables: Tables) -> Iterator[tuple[Engine, Batc
     """The conn batches of a capture, with an engine that has surveyed all its logs."""
     run = Run(Options((str(folder),), Path("/nonexistent")), tables=tables)
     files = [item for item in discover([str(folder)], run.options.out, run.options.out) if isinstance(item, LogFile)]
-    run.survey(files)
+    run.first_pass(files)(run.progress)
     for file in files:
-        for item in run.items(file, run.engine.reads, keep_raw=False):
+        for item in run.items(file, run.engine.reads, False, run.progress):
             if isinstance(item, list):
                 for batch in item:
                     if isinstance(batch, Batch) and batch.log == "conn":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -32,9 +32,7 @@ class Engine:
         self._schemas: dict[str, pl.Schema] = {}
         self._memos: dict[tuple[str, str], Memo] = {}
         self._works: dict[str, Work] = {}
-        self._turn = Lock()
-        self.before_flows: Callable[[], None] = lambda: None
-        """Called before any flows are judged: by then the survey has to have heard of all logs."""
+        self._surveying, self._preparing = Lock(), Lock()
         self._uses: dict[str, list[tuple[Enricher, Use]]] = {}
 
     def uses(self, log: str) -> list[tuple[Enricher, Use]]:
@@ -65,8 +63,7 @@ class Engine:
         log, frame = batch.log, batch.frame
         added: list[Added] = []
         if log == "conn":
-            self.before_flows()
-            with self._turn:
+            with self._surveying:
                 about = self.survey.about(frame)
             frame = frame.with_columns(about)  # the log may have a column of the same name
             added.append(Added.of(about.select("resp.name", "resp.name_source")))
@@ -125,10 +122,8 @@ class Engine:
             table = work(keys)
             return Added(table.rename(dict(zip(table.columns, names, strict=True))))
         place = (enricher.name, use.prefix)
-        with self._turn:
-            if place not in self._memos:
-                self._memos[place] = Memo(tuple(enricher.keys), names, work)
-        return self._memos[place].apply(keys)
+        memo = self._memos.setdefault(place, Memo(tuple(enricher.keys), names, work))  # at once, whoever comes first
+        return memo.apply(keys)
 
     def prepare(self, log: str) -> None:
         """Load what the enrichers of a log need, which is done when they first run otherwise."""
@@ -136,7 +131,7 @@ class Engine:
             self._work(enricher)
 
     def _work(self, enricher: Enricher) -> Work:
-        with self._turn:
+        with self._preparing:
             if enricher.name not in self._works:
                 self._works[enricher.name] = enricher.prepare(self.tables)
-        return self._works[enricher.name]
+            return self._works[enricher.name]

@@ -7,7 +7,6 @@ turns them into text and writes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ import polars as pl
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.engine import Engine
 from enrich.errors import OutputError, SourceError
+from enrich.first_pass import FirstPass, Read
 from enrich.options import Options
 from enrich.progress import Progress
 from enrich.report import FileReport, Report
@@ -31,23 +31,24 @@ _ENRICHING = 2
 """So many batches are enriched at a time."""
 _TOLD = 5
 """So many rejects of a file are told as they happen; all are written."""
-MANY_LOGS = 100
+_MANY_LOGS = 100
 """So many logs of one input get an output each; the records of all others share one."""
 
 
 @dataclass(slots=True)
 class Means:
-    """What the passes over the files of a run share. ``read`` gives what a file holds; no ``shape`` is Parquet's."""
+    """What the passes over the files of a run share. No ``shape`` is Parquet's."""
 
     options: Options
-    read: Callable[[LogFile, Want, bool], Iterator[Item]]
+    read: Read
+    first_pass: FirstPass
     engine: Engine
+    roller: Worker
     shape: Shape | None
     folder: Folder
+    rejects: OutFile
     report: Report
     progress: Progress
-    rejects: OutFile
-    roller: Worker
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class FilePass:
         native, form = self.options.format == "native", self.file.form
         want: Want = self.engine.reads if native or form is Form.JSON else _everything
         try:
-            items = self.means.read(self.file, want, native or form is not Form.TSV)
+            items = self.means.read(self.file, want, native or form is not Form.TSV, self.means.progress)
             with closing(ahead(items, self._enriched, _ENRICHING)) as coming:
                 for item in coming:
                     self._take(item)
@@ -93,9 +94,14 @@ class FilePass:
             self._output(self._log_in_name(self.file.log))
         self._finish()
 
-    def _enriched(self, item: Item) -> Header | list[_Done] | list[Reject] | Damage:
-        """What the file holds, its batches enriched: what several threads do at a time."""
+    def _enriched(self, item: Item) -> Item | list[_Done]:
+        """What the file holds, its batches enriched: what several threads do at a time.
+
+        Flows that nobody expected stay as they are until the first pass is made.
+        """
         if not isinstance(item, list) or isinstance(item[0], Reject):
+            return item
+        if item[0].log == "conn" and not self.means.first_pass.made:
             return item
         done = []
         for batch in item:
@@ -105,7 +111,7 @@ class FilePass:
                 done.append(_Done(batch, frame, written))
         return done
 
-    def _take(self, item: Header | list[_Done] | list[Reject] | Damage) -> None:
+    def _take(self, item: Item | list[_Done]) -> None:
         if isinstance(item, Header):
             if self._is_written(item.empty.log):
                 self.header.append(item)
@@ -113,6 +119,10 @@ class FilePass:
             self._problem(f"{self.file.name}:{item.line}: {item.reason}; everything before that was read")
         elif isinstance(item[0], Reject):
             self._reject([reject for reject in item if isinstance(reject, Reject)])
+        elif isinstance(item[0], Batch):
+            if not self.means.first_pass.made:
+                self.means.first_pass(Progress())  # what is left of the second counts
+            self._take(self._enriched([batch for batch in item if isinstance(batch, Batch)]))
         else:
             self._take_batches([done for done in item if isinstance(done, _Done)])
 
@@ -143,7 +153,7 @@ class FilePass:
         report.untold += batch.untold
         if batch.told:
             report.told[batch.log] = report.told.get(batch.log, 0) + batch.told
-        if batch.log not in report.logs and len(report.logs) <= MANY_LOGS:
+        if batch.log not in report.logs and len(report.logs) <= _MANY_LOGS:
             report.logs.append(batch.log)
 
     def _is_written(self, log: str) -> bool:
@@ -152,7 +162,7 @@ class FilePass:
     def _log_in_name(self, log: str) -> str:
         """The log's name where an input holds several; nothing where the file's own name says it."""
         if log not in self.logs:
-            if len(self.logs) > MANY_LOGS:
+            if len(self.logs) > _MANY_LOGS:
                 return self._log_in_name("other") if log != "other" else log
             self.logs.append(log)
         return log if self.file.stdin or self.file.form is Form.EVE or log != self.logs[0] else ""

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
-from functools import partial
+from contextlib import suppress
 from itertools import islice
-from threading import Lock
 from typing import Any
 
 from enrich import configuration, logs, registry
-from enrich.batch import Batch, Damage, Form, Header, Item
+from enrich.batch import Damage, Form, Item
 from enrich.engine import Engine
 from enrich.errors import ConfigError, OutputError, SourceError
-from enrich.file_pass import MANY_LOGS, FilePass, Means
+from enrich.file_pass import FilePass, Means
+from enrich.first_pass import FirstPass
 from enrich.json_texts import Line, encode
 from enrich.options import Options
 from enrich.progress import Progress
@@ -33,7 +32,7 @@ from enrich.sources.discover import LogFile, discover
 from enrich.sources.lines import read_chunks
 from enrich.state import State
 from enrich.tables import Tables
-from enrich.workers import Worker, ahead
+from enrich.workers import Worker
 
 SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 FORMATS = (*SHAPES, "parquet")
@@ -55,8 +54,6 @@ class Run:
         self.shape = SHAPES[options.format]() if options.format in SHAPES else None
         self.directions = eve.Directions(self.engine.survey.scratch)
         self.logs = logs.load(self.tables)
-        self.found: set[str] = set()
-        self._once = Lock()
         self.report = Report()
         self.state = State(options.state) if options.state is not None else None
 
@@ -71,11 +68,12 @@ class Run:
         try:
             files = self._discover()
             rejects = self.folder.open_own("rejects.ndjson")  # now, to know early whether it can be written
-            self.engine.before_flows = partial(self._survey_once, files)
-            if self._needs_survey(files):
-                self.engine.before_flows()
-            self._check_logs(files)
-            self._enrich(files, rejects)
+            first_pass = self.first_pass(files)
+            if first_pass.is_due or self.state is not None or self.options.logs:
+                self.progress.start("reading", sum(file.size for file in files))
+                first_pass(self.progress)
+            self._check_logs(first_pass.found)
+            self._enrich(files, first_pass, rejects)
             self._save_state()
             self._write_run(began)
         except (OutputError, KeyboardInterrupt) as error:
@@ -92,59 +90,6 @@ class Run:
                 self.state.discard()
         return self.report
 
-    def survey(self, files: list[LogFile]) -> None:
-        """The first pass: gather what the files say about each other's flows."""
-        self.progress.start("reading", sum(file.size for file in files))
-        prepared: set[str] = set()
-        with Worker(MANY_LOGS) as preparer:
-
-            def met(log: str) -> None:
-                self.found.add(log)
-                if log not in prepared:
-                    prepared.add(log)
-                    preparer.later(partial(self.engine.prepare, log))
-
-            for file in files:
-                self._survey(file, met)
-            preparer.settle()
-        self.directions.settled = True
-        if self.state is not None:
-            self.state.exchange(self.engine.survey)
-        self.engine.survey.settle()
-
-    def _needs_survey(self, files: list[LogFile]) -> bool:
-        """Whether a first pass is due: only flows are judged by what all logs say, and TSV logs tell what they hold.
-
-        Should there be flows after all, behind another header, the pass is made when they come.
-        """
-        told = all(file.form in (Form.TSV, None) and file.log != "conn" for file in files)
-        return not told or self.state is not None or bool(self.options.logs)
-
-    def _survey_once(self, files: list[LogFile]) -> None:
-        with self._once:
-            if not self.directions.settled:
-                self.survey(files)
-                self.progress.start("enriching", sum(file.size for file in files))
-
-    def _survey(self, file: LogFile, met: Callable[[str], None]) -> None:
-        """What one file says."""
-        known = self.engine.survey
-
-        def wanted(log: str) -> frozenset[str]:
-            """What the survey reads of a log; readers ask for every log that they meet."""
-            met(log)
-            return known.wanted(log)
-
-        # Of an error in reading, the second pass says so.
-        with suppress(SourceError), closing(ahead(self.items(file, wanted, keep_raw=False), _as_it_is)) as coming:
-            for item in coming:
-                if isinstance(item, Header):
-                    self.found.add(item.empty.log)
-                elif isinstance(item, list):
-                    for batch in item:
-                        if isinstance(batch, Batch) and known.wanted(batch.log):
-                            known.add(batch)
-
     def _save_state(self) -> None:
         """Keep for the next run what was learned."""
         if self.state is None:
@@ -152,20 +97,23 @@ class Run:
         self._note(self.state.save())
         self.report.state = {"loaded": self.state.loaded, "saved": self.state.saved}
 
-    def _check_logs(self, files: list[LogFile]) -> None:
+    def first_pass(self, files: list[LogFile]) -> FirstPass:
+        """The first pass over the files, yet to be made."""
+        return FirstPass(files, self.items, self.engine, self.directions, self.state)
+
+    def _check_logs(self, found: set[str]) -> None:
         """Say which logs of ``--logs`` there are not. Raises ConfigError if there is none of them."""
-        self.found.update(file.log for file in files if file.form is None)
-        absent = sorted(self.options.logs - self.found)
+        absent = sorted(self.options.logs - found)
         if not absent:
             return
-        text = f"--logs: no input holds a log called {' or '.join(absent)}; there are: {', '.join(sorted(self.found))}"
+        text = f"--logs: no input holds a log called {' or '.join(absent)}; there are: {', '.join(sorted(found))}"
         if len(absent) == len(self.options.logs):
             raise ConfigError(text)
         self.progress.problem(text)
 
-    def items(self, file: LogFile, want: zeek_tsv.Want, keep_raw: bool) -> Iterator[Item]:
+    def items(self, file: LogFile, want: zeek_tsv.Want, keep_raw: bool, progress: Progress) -> Iterator[Item]:
         """What a file holds, in its order."""
-        chunks = read_chunks(file.path, lambda size: self.progress.advance(size, 0))
+        chunks = read_chunks(file.path, lambda size: progress.advance(size, 0))
         if file.form is Form.TSV:
             return zeek_tsv.read(chunks, file.log, want, keep_raw)
         if file.form is Form.EVE:
@@ -189,12 +137,13 @@ class Run:
         self.folder.keep(file.path for file in files)
         return files
 
-    def _enrich(self, files: list[LogFile], rejects: OutFile) -> None:
-        if not self.directions.settled:
-            self.progress.start("enriching", sum(file.size for file in files))
+    def _enrich(self, files: list[LogFile], first_pass: FirstPass, rejects: OutFile) -> None:
+        self.progress.start("enriching", sum(file.size for file in files))
         with Worker(_WAITING) as roller:
-            shared = (self.options, self.items, self.engine, self.shape, self.folder, self.report, self.progress)
-            means = Means(*shared, rejects, roller)
+            means = Means(
+                options=self.options, read=self.items, first_pass=first_pass, engine=self.engine, roller=roller,
+                shape=self.shape, folder=self.folder, rejects=rejects, report=self.report, progress=self.progress,
+            )  # fmt: skip
             for file in files:
                 FilePass(file, means)()
             roller.settle()
@@ -228,7 +177,3 @@ def write_records(records: Iterable[Mapping[str, Any]], out: OutFile) -> None:
     rest = iter(records)
     while lines := [record.text if isinstance(record, Line) else encode(record) for record in islice(rest, _AT_ONCE)]:
         out.write("".join(f"{line}\n" for line in lines).encode())
-
-
-def _as_it_is(item: Item) -> Item:
-    return item

@@ -39,7 +39,7 @@ class FileReport:
 
 @dataclass(slots=True)
 class Report:
-    """What became of a run. ``state``: rows of the state file that it read and wrote; ``notes``: what was left out."""
+    """What became of a run. ``state``: rows of the state file that it read and wrote; ``notes``: what else to know."""
 
     files: list[FileReport] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)

@@ -3,8 +3,8 @@
 The file is a ZIP archive of Parquet tables, one a store of :class:`enrich.survey.Survey` and those of the roll-ups that
 remember (:class:`enrich.model.Remembering`), with ``state.json`` that says what it is; ZIP's checksums tell damage. The
 survey's rows are found by 64-bit keys that Polars makes of uids and addresses. Polars keeps these keys the same within
-one version only, so the file holds a few known ones: where they differ, it is of no use and the run starts afresh,
-which costs what the earlier runs had learned and nothing else.
+one version only, so the file holds a few known ones: where they differ, the survey starts afresh, which costs what the
+earlier runs had taught it and nothing else.
 
 A run reads the file before it begins and replaces it, in one step, after it has succeeded. Of two runs that share a
 file at the same time, the one that ends last wins, and says so.
@@ -69,7 +69,7 @@ class State:
             if not self.path.parent.is_dir():
                 raise ConfigError(f"{self.path}: the state's folder does not exist: {self.path.parent}")
             return None
-        seen = pl.Series("seen", dtype=pl.UInt32)
+        note, seen = None, pl.Series("seen", dtype=pl.UInt32)
         expected = {name: next(store.rows()).with_columns(seen).schema for name, store in survey.stores().items()}
         expected[_TEXTS] = pl.Schema({"text": pl.String})
         for part in remembering:
@@ -84,10 +84,11 @@ class State:
                         f"{self.path}: a state of version {about['version']}; this zeek-enrich reads version "
                         f"{VERSION}: use the zeek-enrich that wrote it, or name another file"
                     )
-                if about["probe"] != probe():
-                    return (
+                if about["probe"] != probe():  # of use is only what has no such keys
+                    expected = {name: schema for part in remembering for name, schema in part.schemas.items()}
+                    note = (
                         f"{self.path}: written with Polars {about['polars']}, whose keys differ from those of "
-                        f"{pl.__version__}: this run starts afresh and replaces it"
+                        f"{pl.__version__}: of servers, names and flows this run starts afresh"
                     )
                 newest = about["newest"]
                 if not isinstance(newest, int | float) or not 0 <= newest < 2**32:
@@ -104,7 +105,7 @@ class State:
         self._newest = float(newest)
         for part in remembering:
             part.remember({name: self._rows.pop(name) for name in part.schemas}, self._newest - self.max_age)
-        return None
+        return note
 
     def exchange(self, survey: Survey) -> None:
         """Give the survey what earlier runs knew, and write aside what the next one is to know.

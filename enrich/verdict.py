@@ -73,11 +73,14 @@ _READ: dict[str, tuple[str, Type]] = {
     "server_by": ("_server_by", pl.String),
     "resp_network": ("_resp_network_app", pl.String),
     "orig_network": ("_orig_network_app", pl.String),
-    # Last, where _apart finds them.
+}
+# What is said of the flow's server, and where that is: the last of the keys.
+_SERVER: dict[str, tuple[str, Type]] = {
     "server": ("_server", pl.String),
     "server_address": ("_server_address", pl.String),
     "swapped": ("_swapped", pl.String),
 }
+_READ |= _SERVER
 KEYS: dict[str, Type] = {key: kind for key, (_, kind) in _READ.items()}
 COLUMNS = tuple(column for column, _ in _READ.values())
 ADDS: dict[str, Type] = {

@@ -1,4 +1,4 @@
-"""Threads that each do their own kind of work, in order, while others do theirs."""
+"""Threads that work while others do, each on a kind of work or on items of its own; what comes of it is in order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 U = TypeVar("U")
+_END = object()
 
 
 class Worker:
@@ -43,27 +44,33 @@ class Worker:
         self._thread.shutdown(cancel_futures=error is not None)
 
 
-def ahead(items: Iterator[T], work: Callable[[T], U], threads: int = 1) -> Generator[U, None, None]:
-    """What ``work`` makes of each item, in the order of the items.
+@overload
+def ahead(items: Iterator[T]) -> Generator[T, None, None]: ...
+@overload
+def ahead(items: Iterator[T], work: Callable[[T], U], threads: int = 1) -> Generator[U, None, None]: ...
+def ahead(
+    items: Iterator[Any], work: Callable[[Any], Any] | None = None, threads: int = 1
+) -> Generator[Any, None, None]:
+    """What ``work`` makes of each item (the items themselves without), in the order of the items.
 
     While one result is in use, one more thread reads the items that come next and ``threads`` work on them. Close it to
     have them stopped.
     """
-
-    def made(item: T | None) -> U | None:
-        return None if item is None else work(item)
-
-    coming: deque[Future[U | None]] = deque()
+    coming: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as workers:
 
+        def worked(read: Future[Any]) -> Any:
+            item = read.result()
+            return item if item is _END or work is None else work(item)
+
         def fetch() -> None:
-            read = reader.submit(next, items, None)
-            coming.append(workers.submit(lambda: made(read.result())))
+            read = reader.submit(next, items, _END)
+            coming.append(read if work is None else workers.submit(worked, read))
 
         try:
-            for _ in range(threads + 1):
+            for _ in range(1 if work is None else threads + 1):
                 fetch()
-            while (result := coming.popleft().result()) is not None:
+            while (result := coming.popleft().result()) is not _END:
                 fetch()
                 yield result
         finally:

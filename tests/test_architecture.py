@@ -54,7 +54,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flow_states", "ftp_replies", "survey", "verdict", "flows", "hosts", "findings", "traffic"),
     ("registry",),
     ("configuration", "engine", "report", "state"),
-    ("file_pass", "written"),
+    ("file_pass", "first_pass", "written"),
     ("pipeline", "frames", "lookups", "explain", "checks", "exports", "docs", "reconcile"),
     ("captures",),
     ("terminal", "terminal_tables", "terminal_reconcile"),

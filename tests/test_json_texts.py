@@ -46,6 +46,7 @@ def test_members_that_are_json_follow() -> None:
         '{"count": 1, "list": null, "none": null}',
     ]
     assert [*objects(frame, made, nulls=False)] == ['{"list": [1, 2]}', '{"count": 1}']
+    assert [*objects(pl.DataFrame({"count": [None, None]}), nulls=False)] == ["{}", "{}"]
 
 
 def test_strings() -> None:

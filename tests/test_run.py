@@ -115,6 +115,8 @@ def test_flows_behind_another_header_are_judged_by_all_logs_as_well(run: Run, tm
     for record in named:
         assert found[record["uid"]]["resp.name"] == record["resp.name"]
     assert outcome.rows["in"] == outcome.rows["out"]
+    again = run(together, "--format", "native", "--jobs", "1")
+    assert again.rows["out"] == outcome.rows["out"]
     alone = run(ZEEK / "http.log")  # no flows: nothing has to be known of other logs
     assert alone.records("http.ndjson") == run(ZEEK).records("http.ndjson")
 

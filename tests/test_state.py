@@ -318,6 +318,19 @@ def test_keys_of_another_polars_start_afresh(tmp_path: Path) -> None:
     assert attempt(tmp_path, kept) == (0, "")
 
 
+def test_keys_of_another_polars_leave_what_findings_remember(tmp_path: Path) -> None:
+    kept = written(tmp_path / "site.state")
+    told = tables(kept)["antivirus_told"]
+    rewrite(
+        kept,
+        about={"probe": ["0" * 16]},
+        antivirus_told=pl.DataFrame([("10.0.0.1", "ESET", 5.0)], told.schema, orient="row"),
+    )
+    engine, state = Engine(Tables()), State(kept)
+    assert "starts afresh" in (load(state, engine) or "")
+    assert state.loaded == 1
+
+
 def test_a_state_needs_a_folder_and_a_file(tmp_path: Path) -> None:
     assert attempt(tmp_path, tmp_path / "absent" / "site.state")[0] == 2
     assert attempt(tmp_path, tmp_path)[0] == 2

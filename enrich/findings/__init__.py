@@ -60,9 +60,8 @@ class Findings:
         for detector in self.detectors:
             own = list(detector.findings())
             if len(own) > self.most:
-                self.notes.append(
-                    f"findings: {len(own):,} of {own[0].kind}; the {self.most:,} with most flows were kept"
-                )
+                kept = f"the {self.most:,} with most flows were kept, the others are not told later"
+                self.notes.append(f"findings: {len(own):,} of {own[0].kind}; {kept}")
                 own = sorted(own, key=lambda finding: -finding.flows)[: self.most]
             found += own
         found.sort(key=lambda item: (SEVERITIES.index(item.severity), item.ts, item.kind, item.host, item.summary))

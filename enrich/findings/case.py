@@ -100,8 +100,8 @@ class Cases:
         """How often a case was given up since there were too many."""
         return self._tally.cut
 
-    def cases(self) -> Iterator[Case]:
-        """All cases, in the order of time."""
+    def cases(self, *, unnamed: bool = False) -> Iterator[Case]:
+        """All cases, in the order of time; those of no flow with a uid, which make no finding, where asked for."""
         tally, uids, values, counts = (
             self._tally.frame(),
             self._uids.frame(),
@@ -115,14 +115,14 @@ class Cases:
         number = {tuple(row[:-1]): row[-1] for row in counts.select(*self.keys, "distinct").iter_rows()}
         for row in tally.sort("first_seen", *self.keys, nulls_last=True).iter_rows(named=True):
             key = tuple(row[name] for name in self.keys)
-            if not flows.get(key):
-                continue  # a finding without its flows is none
+            if not flows.get(key) and not unnamed:
+                continue
             yield Case(
                 dict(zip(self.keys, key, strict=True)),
                 row["first_seen"],
                 row["last_seen"],
                 row["rows"],
-                flows[key],
+                flows.get(key, []),
                 peers.get(key, [])[: self.limits["peers"]],
                 number[key] if peers.get(key) else 0,
                 {name: row[name] for name in self.sums},

@@ -92,7 +92,7 @@ class NewService:
 
     def findings(self) -> Iterator[Finding]:
         """One a host and port."""
-        new = list(self.services.cases())
+        new = list(self.services.cases(unnamed=True))  # what they show is known, though it makes no finding
         before = self._seen_before(new)
         self._cases = [self._joined(before.get(_service(case)), case) for case in new]
         active = self._active(pl.DataFrame({"host": [case.keys["host"] for case in new]}, {"host": pl.String}))
@@ -102,7 +102,7 @@ class NewService:
             ports[key] = min(case.first_seen, ports.get(key, case.first_seen))
         for case in self._cases:
             host, port, transport, protocol = _service(case)
-            if not self._is_enough(case) or case.first_seen > ports[host, port, transport]:
+            if not case.uids or not self._is_enough(case) or case.first_seen > ports[host, port, transport]:
                 continue
             earlier = before.get(_service(case))
             if earlier is not None and self._is_enough(earlier):

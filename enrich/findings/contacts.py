@@ -18,6 +18,8 @@ from enrich.tally import Distinct, Sample, Spans, Tally
 _HOUR = 3600
 # A name as logs carry it, without a port.
 _NAME = pl.col("resp.name").str.extract(r"^([^:]+)")
+_COARSEST = 7 * 86400
+"""Stretches of activity are made no longer than that many seconds, or twice as many."""
 _CONTACTS = 24
 """So many contacts of a host with a product are remembered, the latest."""
 
@@ -192,12 +194,16 @@ class AntivirusSilent:
         spans = self._spans(contacts).join(first, on="host")
         start, seconds = pl.col("start"), pl.col("seconds")
         spans = spans.filter((start + seconds > pl.col("first")) & (start <= now)).drop("first").unique()
-        while spans.height > self.remembered:
+        if spans.height > self.remembered:
+            self.forgotten.append(
+                f"more than {self.remembered:,} stretches of activity of hosts with antivirus: longer ones are kept"
+            )
+        while spans.height > self.remembered and spans.filter(seconds < _COARSEST).height:
             longer = pl.when(seconds == seconds.min()).then(seconds * 2).otherwise(seconds)
             spans = _stretches(spans.with_columns(seconds=longer))
         return spans
 
-    def _judge(self, calls: Sequence[float], active: Sequence[int], length: int) -> dict[str, float] | None:
+    def _judge(self, calls: Sequence[float], active: Sequence[int], length: int) -> dict[str, Any] | None:
         """What shows that a product fell silent; None if it did not. Both lists are sorted epoch seconds.
 
         ``length``: seconds of a stretch in which the host was active.
@@ -219,13 +225,14 @@ class AntivirusSilent:
             return None
         if silence < max(longest, t["seconds"]) or since < t["intervals"] * max(*busy, 1):
             return None
-        return {"contacts": len(times), "pace": median(gaps), "silence": silence, "active": since * length}
+        active_for = f"{'at most ' if length > t['span'] else ''}{_lasting(since * length)}"
+        return {"contacts": len(times), "pace": median(gaps), "silence": silence, "active": active_for}
 
     def _steady(self, intervals: Sequence[float]) -> bool:
         return bool(max(intervals) <= self.table["steadiness"] * median(intervals))
 
     def _finding(
-        self, host: str, product: str, calls: Sequence[_Call], found: Mapping[str, float], rivals: list[str]
+        self, host: str, product: str, calls: Sequence[_Call], found: Mapping[str, Any], rivals: list[str]
     ) -> Finding:
         last = calls[-1]
         uids = [str(call.uid) for call in calls if call.uid is not None]
@@ -234,7 +241,7 @@ class AntivirusSilent:
         names = sorted({call.name for call in calls if call.name})
         evidence = [
             f"contacts:{found['contacts']:.0f} with {', '.join(names[: self.limits['peers']])}",
-            f"active:{_lasting(found['active'])} since the last contact",
+            f"active:{found['active']} since the last contact",
             *(f"since:{other}" for other in rivals),
         ]
         return Finding(

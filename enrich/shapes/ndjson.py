@@ -48,7 +48,7 @@ def _fragments(item: Enriched, taken: Collection[str]) -> Texts:
 
 
 def render(table: pl.DataFrame, names: dict[str, str]) -> pl.Series:
-    """The members of each row as JSON text, nulls left out."""
+    """The members of each row as JSON text, nulls left out; numbers that JSON does not know are ``null``."""
     members = (pl.concat_str(pl.lit(f",{json_texts.encode(written)}:"), name) for name, written in names.items())
     return json_texts.texts(table[[*names]]).select(pl.concat_str(members, ignore_nulls=True)).to_series()
 

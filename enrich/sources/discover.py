@@ -29,6 +29,8 @@ _BESIDE = ("findings.ndjson", "hosts.ndjson", "rejects.ndjson")
 class LogFile:
     """One input: where it is read, how it is called to the user, its form and log.
 
+    The log is told by the name; ``header_log`` is what the first header of a TSV log says, if that can be read here.
+
     Its output goes to ``target``, a folder and stem, with ``extension`` where it keeps the input's form.
     """
 
@@ -40,6 +42,7 @@ class LogFile:
     extension: str
     size: int
     stdin: bool = False
+    header_log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +181,14 @@ class _Found:
         whole = _COMPRESSED.sub("", target.name)
         stem = _LOG.sub("", whole) or target.name
         extension = whole.removeprefix(stem)
+        header_log = _header_path(first)
         if stdin:
             extension = ".log" if form is Form.TSV else ".json"
-            stem = "eve" if form is Form.EVE else _header_path(first) or stem
+            stem = "eve" if form is Form.EVE else header_log or stem
         log = _STEM_LOG.match(stem)
         where = self._free(target, stem)
-        return LogFile(path, name, form, log[0] if log else "unknown", where, extension, about.st_size, stdin)
+        told = log[0] if log else "unknown"
+        return LogFile(path, name, form, told, where, extension, about.st_size, stdin, header_log)
 
     def _free(self, target: PurePosixPath, stem: str) -> PurePosixPath:
         """A place for the output that no other input has: conn.log.gz beside conn.log keeps its whole name."""

@@ -7,12 +7,10 @@ taken for ours.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 import zstandard
@@ -26,7 +24,7 @@ from enrich.sources import eve, zeek_tsv
 from enrich.sources.discover import shown
 from enrich.sources.eve_fields import LOGS
 from enrich.sources.lines import Chunk
-from enrich.written.records import fits
+from enrich.written.records import fits, opened
 
 Record = Mapping[str, Any]
 Found = tuple[Record, Record]
@@ -135,12 +133,3 @@ def _batches(items: Iterator[Any]) -> Iterator[Batch]:
 def _added(fields: Record, renamed: frozenset[str]) -> Record:
     """What is ours among a record's fields, under its own name."""
     return {name: fields[written] for name in TYPES if (written := own_name(name, renamed)) in fields}
-
-
-def opened(path: Path) -> IO[bytes]:
-    """An output's bytes, whatever it is compressed with."""
-    if path.suffix == ".gz":
-        return io.BufferedReader(gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        return io.BufferedReader(zstandard.open(path, "rb"))
-    return path.open("rb")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import zstandard
 
 from enrich.errors import AbsentError, ConfigError, SourceError
 
@@ -70,6 +74,8 @@ def fits(value: object, form: Any) -> bool:
             fits(value[name], inner) if (name := key.rstrip("?")) in value else key.endswith("?")
             for key, inner in form.items()
         )
+    if isinstance(value, bool):  # which is an int to Python
+        return form is bool
     return value is None if form is None else isinstance(value, form)
 
 
@@ -122,3 +128,12 @@ def run_record(directory: Path) -> Record:
     if not fits(run, _FORMS["run"]):
         raise SourceError(f"{path}: {_OTHER}")
     return dict(run)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """An output's bytes, whatever it is compressed with."""
+    if path.suffix == ".gz":
+        return io.BufferedReader(gzip.open(path, "rb"))
+    if path.suffix == ".zst":
+        return io.BufferedReader(zstandard.open(path, "rb"))
+    return path.open("rb")

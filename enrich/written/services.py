@@ -15,7 +15,7 @@ import zstandard
 from enrich.errors import SourceError
 from enrich.flows import NO_HOST
 from enrich.verdict import OBSERVED
-from enrich.written.connections import opened
+from enrich.written.records import opened
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "ts": pl.Float64,
