@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from enrich.machine import keep_memory, use_cores
-from enrich.process import EXIT_SOME, behaved, tell
+from enrich.process import EXIT_SOME, behaved, say, tell
 
 
-class _Folder(click.Path):
-    """A folder to write to. An empty name, as an unset variable gives one, is not the current one."""
+class _Output(click.Path):
+    """A file or folder to write to. An empty name, as an unset variable gives one, is not the current folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
@@ -27,14 +27,14 @@ _output_of_a_run = click.argument(
     "directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR"
 )
 _out = click.option(
-    "--out", required=True, type=_Folder(file_okay=False, path_type=Path), help="Directory to write to."
+    "--out", required=True, type=_Output(file_okay=False, path_type=Path), help="Directory to write to."
 )
 _config = click.option(
     "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's own tables (TOML)."
 )
 _state = click.option(
     "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_Output(dir_okay=False, path_type=Path),
     help="What earlier runs learned: read first, replaced at the end. Made if it is not there.",
 )
 _quiet = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; problems only.")
@@ -389,6 +389,8 @@ def hosts(directory: Path, ip: str | None, everybody: bool, as_json: bool) -> No
     from enrich import terminal_tables
     from enrich.written import records
 
+    if (caveat := records.caveat(directory)) is not None:
+        say(caveat)
     found = [records.host(directory, ip)] if ip else records.read(directory, "hosts")
     if as_json:
         _json_lines(found)
@@ -418,6 +420,8 @@ def findings(directory: Path, kind: str | None, as_json: bool) -> None:
 
     if kind is not None and kind not in (known := kinds(Tables())):
         raise ConfigError(f"--kind: no finding is called {kind!r}; there are: {', '.join(known)}")
+    if (caveat := records.caveat(directory)) is not None:
+        say(caveat)
     found = [record for record in records.read(directory, "findings") if kind in (None, record["kind"])]
     if as_json:
         _json_lines(found)

@@ -73,6 +73,8 @@ class Run:
                 self.progress.start("reading", sum(file.size for file in files))
                 first_pass(self.progress)
             self._check_logs(first_pass.found)
+            if self.options.only and "addresses" not in self.options.only:
+                self._note(["--only leaves addresses out: hosts and findings know no host of the site's own"])
             self._enrich(files, first_pass, rejects)
             self._save_state()
             self._write_run(began)

@@ -48,7 +48,8 @@ def _let_go_of_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell the user something, on standard error."""
     from enrich.terminal import printable
 
     with suppress(OSError):  # the terminal may be gone
@@ -72,12 +73,12 @@ def behaved(command: Command) -> Command:
                 sys.stdout.flush()
                 return done
         except EnrichError as error:
-            _say(str(error))
+            say(str(error))
             raise SystemExit(
                 next((status for kind, status in _STATUS if isinstance(error, kind)), EXIT_NOTHING)
             ) from None
         except KeyboardInterrupt as stop:
-            _say("stopped; incomplete outputs were removed")
+            say("stopped; incomplete outputs were removed")
             # Libraries that were interrupted put words of their own into it.
             number = next((arg for arg in stop.args if isinstance(arg, int)), signal.SIGINT)
             raise SystemExit(128 + number) from None
@@ -87,7 +88,7 @@ def behaved(command: Command) -> Command:
         except OSError as error:
             if error.filename is None:
                 _let_go_of_output()
-            _say(f"{error.filename or 'standard output'}: {error.strerror or error}")
+            say(f"{error.filename or 'standard output'}: {error.strerror or error}")
             raise SystemExit(EXIT_OUTPUT if error.filename is None else EXIT_NOTHING) from None
 
     return wrapped  # type: ignore[return-value]

@@ -39,13 +39,14 @@ _READ: dict[str, frozenset[str]] = {
     "http": _FLOW | {"host", "user_agent"},
     "ssl": _FLOW | {"version", "server_name", "next_protocol"} | _CERTIFICATE,
     "quic": _FLOW | {"server_name", "client_protocol"},
-    "dns": _FLOW | {"ts", "id.orig_h", "query", "answers", "TTLs"},
+    "dns": _FLOW | {"ts", "id.orig_h", "query", "qtype_name", "answers", "TTLs"},
     "ftp": _FLOW | ftp_replies.COLUMNS,
     "payload": _FLOW | {"id.orig_p", "orig_payload_hex", "resp_payload_hex"},
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "certificate.issuer", "san.dns"}),
 }
 # What :meth:`Survey.about` reads of a conn batch.
 ABOUT = _READ["conn"] | _FLOW | flow_states.READS | {"ts", "id.orig_h", "id.orig_p"}
+_ADDRESS_TYPES = ("A", "AAAA", "A6")
 # So many different values of service are remembered.
 _SERVICES = 100_000
 
@@ -228,6 +229,8 @@ class Survey:
             return
         if frame.schema["answers"] != pl.List(pl.String):
             return
+        if "qtype_name" in frame.columns:  # a zone transfer, or ANY, answers with the addresses of others
+            frame = frame.filter(pl.col("qtype_name").is_in(_ADDRESS_TYPES) | pl.col("qtype_name").is_null())
         ttls = pl.col("TTLs") if frame.schema.get("TTLs") == pl.List(pl.Float64) else pl.lit(None, pl.List(pl.Float64))
         rows = (
             frame.select("ts", "query", client="id.orig_h", answer="answers", ttl=ttls)

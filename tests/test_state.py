@@ -334,6 +334,9 @@ def test_keys_of_another_polars_leave_what_findings_remember(tmp_path: Path) -> 
 def test_a_state_needs_a_folder_and_a_file(tmp_path: Path) -> None:
     assert attempt(tmp_path, tmp_path / "absent" / "site.state")[0] == 2
     assert attempt(tmp_path, tmp_path)[0] == 2
+    site = Site(tmp_path / "logs").write()
+    done = CliRunner().invoke(main, ["run", str(site), "--out", str(tmp_path / "out"), "--state", ""])
+    assert (done.exit_code, "the name is empty" in done.stderr) == (2, True)
     if Path("/dev/null").exists():
         assert attempt(tmp_path, Path("/dev/null"))[0] == 2
 

@@ -50,7 +50,8 @@ def test_a_bound_of_memory_changes_nothing_of_a_state(tmp_path: Path, most: int)
             run(logs, tmp_path / folder / hour, bound, tmp_path / f"{folder}.state")
     bounded, plain = (State(tmp_path / f"{folder}.state") for folder in ("bounded", "plain"))
     for state in (bounded, plain):
-        assert state.load(Run(Options((), tmp_path / "none")).engine.survey) is None
+        engine = Run(Options((), tmp_path / "none")).engine
+        assert state.load(engine.survey, engine.remembering()) is None
     assert bounded.loaded == plain.loaded > 50
     for name, rows in plain._rows.items():
         columns = [column for column in rows.columns if column != "seen"]
@@ -123,6 +124,22 @@ def test_a_certificate_without_a_name_of_its_own_is_nobody_s(tmp_path: Path) -> 
     run(source, tmp_path / "out")
     rows = [json.loads(line) for line in (tmp_path / "out/logs.ndjson").read_text().splitlines()]
     assert [row.get("resp.name") for row in rows] == ["www.good.example", None]
+
+
+def test_a_zone_transfer_names_no_address(tmp_path: Path) -> None:
+    ends = {"id.orig_h": "10.0.0.1", "id.orig_p": 50000, "id.resp_h": "10.0.0.53", "id.resp_p": 53, "proto": "tcp"}
+    asked = {"_path": "dns", "ts": 1795305600.0, **ends, "TTLs": [600.0]}
+    records = [
+        asked | {"uid": "C1", "query": "corp.example", "qtype_name": "AXFR", "answers": ["10.0.0.7", "10.0.0.8"]},
+        asked | {"uid": "C2", "query": "www.corp.example", "qtype_name": "A", "answers": ["10.0.0.8"]},
+        {"_path": "conn", "ts": 1795305601.0, **ends, "uid": "C3", "id.resp_h": "10.0.0.7", "id.resp_p": 443},
+        {"_path": "conn", "ts": 1795305601.0, **ends, "uid": "C4", "id.resp_h": "10.0.0.8", "id.resp_p": 443},
+    ]
+    source = tmp_path / "logs.json"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    run(source, tmp_path / "out")
+    rows = [json.loads(line) for line in (tmp_path / "out/logs.ndjson").read_text().splitlines()]
+    assert [row.get("resp.name") for row in rows] == [None, "www.corp.example"]
 
 
 @pytest.mark.parametrize("ts", ["nan", "inf", "-1", "1e300", "-"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from conftest import ROOT, invoke
+from scenario import Site
 
 from enrich.cli import main
 
@@ -130,3 +131,35 @@ def test_an_address_in_another_form_is_the_same(tmp_path: Path) -> None:
     assert call("hosts", out, "fd00::1").exit_code == 0
     assert call("hosts", out, "FD00:0:0::1").exit_code == 0
     assert call("hosts", out, "fd00::3").exit_code == 1
+
+
+def test_a_flow_without_a_port_is_no_service_and_can_be_shown(tmp_path: Path) -> None:
+    site = Site(tmp_path / "logs")
+    site.flow("10.0.0.1", "10.0.0.2", 80, 0, "http", **{"id.resp_p": None})
+    site.flow("10.0.0.1", "10.0.0.2", 22, 5, "ssh")
+    out = invoke(site.write(), out=tmp_path / "out").out
+    records = map(json.loads, (out / "hosts.ndjson").read_text().splitlines())
+    [server] = [record for record in records if record["ip"] == "10.0.0.2"]
+    assert [service["port"] for service in server["services"]] == [22]
+    assert "10.0.0.2" in call("hosts", out).stdout
+
+
+def test_hosts_and_findings_say_what_is_not_to_be_believed(out: Path, tmp_path: Path) -> None:
+    assert call("hosts", out).stderr == call("findings", out).stderr == ""
+    record = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(record | {"failed": "interrupted"}))
+    for command in ("hosts", "findings"):
+        assert "the last run into it failed (interrupted)" in call(command, out).stderr
+    alone = invoke(ROOT / "examples/zeek/http.log", out=tmp_path / "alone").out
+    for command in ("hosts", "findings"):
+        assert "the run read no conn log" in call(command, alone).stderr
+
+
+def test_times_of_both_forms_are_reconciled(tmp_path: Path, services: Path) -> None:
+    site = Site(tmp_path / "logs")
+    site.flow("10.0.0.1", "10.0.0.2", 22, 5, "ssh")
+    site.flow("10.0.0.1", "10.0.0.3", 22, 5, "ssh", ts="2023-11-14T22:13:20.000000Z")
+    path = tmp_path / "conn.log"
+    path.write_text("".join(json.dumps(record) + "\n" for record in site.logs["conn"]))
+    done = call("reconcile", invoke(path, out=tmp_path / "out").out, "--services", services)
+    assert done.exit_code == 0, done.stderr

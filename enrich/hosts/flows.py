@@ -65,7 +65,7 @@ def _picks() -> dict[str, Pick]:
     from_port = pl.col("_orig_own") & tcp & pl.col("_oriented") & (pl.col("id.orig_p") >= 1024)
     known = pl.col("_observed") | (udp & pl.col("app.asserted").is_not_null()) | (tcp & pl.col("_oriented"))
     transient = (pl.col("id.resp_p") >= 1024) & among(pl.col("app.protocol"), _TRANSIENT).fill_null(False)
-    served = opened & (tcp | udp) & known & ~transient
+    served = opened & (tcp | udp) & known & ~transient & pl.col("id.resp_p").is_not_null()
     service = {"ip": "id.resp_h", "port": "id.resp_p", "transport": "proto", "protocol": "app.protocol"}
     service["confidence"] = "app.confidence"
     proxied = among(pl.col("port.service"), _PROXIES).fill_null(False)

@@ -130,6 +130,19 @@ def run_record(directory: Path) -> Record:
     return dict(run)
 
 
+def caveat(directory: Path) -> str | None:
+    """What to know before a run's hosts and findings are believed; None if there is nothing, or no ``run.json``."""
+    try:
+        run = run_record(directory)
+    except SourceError:
+        return None
+    if run.get("failed") is not None:
+        return f"{directory}: the last run into it failed ({run['failed']}): what is here may be of an earlier one"
+    if not any("conn" in file["logs"] for file in run["files"]):
+        return f"{directory}: the run read no conn log, without which there are no hosts and few findings"
+    return None
+
+
 def opened(path: Path) -> IO[bytes]:
     """An output's bytes, whatever it is compressed with."""
     if path.suffix == ".gz":

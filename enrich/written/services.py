@@ -14,6 +14,7 @@ import zstandard
 
 from enrich.errors import SourceError
 from enrich.flows import NO_HOST
+from enrich.sources.json_lines import seconds
 from enrich.verdict import OBSERVED
 from enrich.written.records import opened
 
@@ -171,7 +172,7 @@ def _damaged(files: Iterable[Path]) -> str | None:
 def _fault(lines: bytes) -> str | None:
     """Why lines cannot be read; None if they can."""
     try:
-        pl.read_ndjson(lines, schema=_COLUMNS)
+        pl.read_ndjson(lines, schema=_COLUMNS | {"ts": pl.String})
     except pl.exceptions.PolarsError as error:
         return str(error)
     return None
@@ -179,7 +180,7 @@ def _fault(lines: bytes) -> str | None:
 
 def _scan(path: Path) -> pl.LazyFrame:
     if path.suffix != ".parquet":
-        return pl.scan_ndjson(path, schema=_COLUMNS)
+        return pl.scan_ndjson(path, schema=_COLUMNS | {"ts": pl.String}).with_columns(seconds(pl.col("ts")))
     scan = pl.scan_parquet(path)
     there = scan.collect_schema()
     return scan.select(
