@@ -34,6 +34,8 @@ TOOL = (sys.executable, "-c", "from enrich.cli import main; main()")
 BENCH = ROOT / "bench"
 ZAT_SHARE = 0.25
 MANY_NAMES = 0.2
+HTTP_ROWS = 1.8
+"""So many rows of http.log a connection of the made-up site has, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,9 @@ class Bench:
         self._ratio(costs, "conn to native: bytes/s, share of the bare copy", "polars copy", _bytes, 0.5)
 
     def http(self) -> None:
-        """http.log, of whose rows 5% bring a new User-Agent, to NDJSON."""
-        folder, counts = self._logs("http", Site(max(self.rows // 4, 1), mix={"http": 1.0}), "http")
+        """http.log with about as many rows as conn.log has, of which 5% bring a new User-Agent, to NDJSON."""
+        flows = max(int(self.rows / HTTP_ROWS), 1)
+        folder, counts = self._logs("http", Site(flows, mix={"http": 1.0}), "http")
         log, rows = folder / "http.log", counts["http"]
         costs = self._compare(
             "http to ndjson",

@@ -319,6 +319,7 @@ class TestShown:
 
     def test_no_value_of_a_log_drives_the_terminal(self, tmp_path: Path) -> None:
         evil = "\x1b[31m[bold]x[/bold]\u202e\x07"
+        seen = {"first_seen": 1.0, "last_seen": 1.0}
         finding = {
             "ts": 1e300, "kind": evil, "severity": evil, "host": evil, "peer": evil, "port": 1, "summary": evil,
             "evidence": [evil], "last_seen": 2.0, "flows": 1, "uids": [evil],
@@ -326,10 +327,10 @@ class TestShown:
         host = {
             "ip": evil, "first_seen": 1.0, "last_seen": 2.0, "scope": evil, "own": True, "names": [evil],
             "os": {"name": evil, "confidence": 0.9, "evidence": [evil]},
-            "services": [{"port": 1, "transport": "tcp", "protocol": evil, "product": evil, "last_seen": 1.0}],
+            "services": [{"port": 1, "transport": "tcp", "protocol": evil, "product": evil} | seen],
             "applications": [{"name": evil, "protocol": evil, "category": evil, "flows": 1, "bytes": 1}],
-            "software": [{"product": evil, "version": evil, "source": evil, "last_seen": 1.0}],
-            "sites": [{"product": evil, "category": evil, "contacts": 1, "last_seen": 1.0}],
+            "software": [{"product": evil, "version": evil, "source": evil} | seen],
+            "sites": [{"product": evil, "category": evil, "contacts": 1} | seen],
             "ephemeral_ports": {"low": 1, "high": 2, "ports": 2, "system": evil},
         }  # fmt: skip
         (tmp_path / "findings.ndjson").write_text(json.dumps(finding) + "\n")
