@@ -25,7 +25,9 @@ from click.testing import CliRunner
 from conftest import ROOT, Outcome, Run
 
 from enrich.cli import main
+from enrich.first_pass import FirstPass
 from enrich.pipeline import OWN
+from enrich.progress import Progress
 
 HEADER = (
     "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\t{log}\n#open\t2026-11-22\n"
@@ -572,18 +574,16 @@ def test_links_fifos_sockets_and_folders_that_cannot_be_read(run: Run, tmp_path:
 
 
 def test_a_file_that_vanishes_or_fails_while_it_is_read(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from enrich import pipeline
-
     file.write_text(tsv(row(1)))
     other = file.with_name("ssh.log")
     other.write_text(tsv(row(2), log="ssh"))
-    survey = pipeline.Run.survey
+    survey = FirstPass.__call__
 
-    def vanish(self: pipeline.Run, files: Any) -> None:
-        survey(self, files)
+    def vanish(self: FirstPass, progress: Progress) -> None:
+        survey(self, progress)
         file.unlink()
 
-    monkeypatch.setattr(pipeline.Run, "survey", vanish)
+    monkeypatch.setattr(FirstPass, "__call__", vanish)
     outcome = run(file, other)
     assert outcome.status == BAD
     assert "No such file" in outcome.run["files"][0]["problems"][0]
@@ -591,17 +591,15 @@ def test_a_file_that_vanishes_or_fails_while_it_is_read(run: Run, file: Path, mo
 
 
 def test_a_file_that_grows_between_the_passes(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from enrich import pipeline
-
     file.write_text(tsv(row(1)) + row(2)[:20])
-    survey = pipeline.Run.survey
+    survey = FirstPass.__call__
 
-    def grow(self: pipeline.Run, files: Any) -> None:
-        survey(self, files)
+    def grow(self: FirstPass, progress: Progress) -> None:
+        survey(self, progress)
         with file.open("a") as more:
             more.write(row(2)[20:] + row(3))
 
-    monkeypatch.setattr(pipeline.Run, "survey", grow)
+    monkeypatch.setattr(FirstPass, "__call__", grow)
     assert uids(run(file)) == ["C1", "C2", "C3"]
 
 
@@ -776,12 +774,10 @@ def test_what_an_earlier_run_wrote_beside_its_logs_is_no_log(run: Run, tmp_path:
 def test_an_output_directory_that_cannot_be_written_is_told_before_anything_is_read(
     run: Run, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from enrich import pipeline
-
     file.write_text(tsv(row(1)))
     (tmp_path / "out" / "rejects.ndjson" / "x").mkdir(parents=True)
     (tmp_path / "out").chmod(0o555)
-    monkeypatch.setattr(pipeline.Run, "survey", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(FirstPass, "__call__", lambda *_: pytest.fail("it was read"))
     if os.geteuid() == 0:  # permissions do not hold root back
         opened = Path.open
 
