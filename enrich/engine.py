@@ -122,7 +122,7 @@ class Engine:
             table = work(keys)
             return Added(table.rename(dict(zip(table.columns, names, strict=True))))
         place = (enricher.name, use.prefix)
-        memo = self._memos.setdefault(place, Memo(tuple(enricher.keys), names, work))  # at once, whoever comes first
+        memo = self._memos.get(place) or self._memos.setdefault(place, Memo(tuple(enricher.keys), names, work))
         return memo.apply(keys)
 
     def prepare(self, log: str) -> None:
@@ -133,5 +133,16 @@ class Engine:
     def _work(self, enricher: Enricher) -> Work:
         with self._preparing:
             if enricher.name not in self._works:
-                self._works[enricher.name] = enricher.prepare(self.tables)
+                self._works[enricher.name] = _in_turn(enricher.prepare(self.tables))
             return self._works[enricher.name]
+
+
+def _in_turn(work: Work) -> Work:
+    """The same work, by one thread at a time: it may remember things, and several keys have it in common."""
+    turn = Lock()
+
+    def worked(keys: pl.DataFrame) -> pl.DataFrame:
+        with turn:
+            return work(keys)
+
+    return worked

@@ -3,7 +3,7 @@
 An :class:`Enricher` names its key columns, the columns it adds, the logs it applies to (:class:`Use`) and the tables
 it needs. Its ``prepare`` gets the tables once and returns the *work*: a function that receives a frame of **distinct**
 keys (one column per name in ``keys``, any height, nulls possible) and returns a frame of the **same height and order**
-holding exactly the ``adds`` columns; no match is null, an exception means a bug. Several threads may call it at a time.
+holding exactly the ``adds`` columns; no match is null, an exception means a bug. One thread at a time calls it.
 Everything else follows from the declaration: caching, validation, documentation, and the same enricher on files and on
 DataFrames.
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
 from enrich import engine
+from enrich.batch import Batch, Form
 from enrich.engine import Engine
 from enrich.tables import Tables
+from enrich.workers import ahead
 
 
 def flow(uid: str, **more: object) -> pl.DataFrame:
@@ -44,3 +49,25 @@ def test_other_columns_do_not_wait_together(shown: tuple[Engine, list[tuple[str,
     machine.roll_up("conn", flow("C1"))
     machine.roll_up("conn", flow("C2", service="ssl"))
     assert seen == [("conn", ["C1"])]
+
+
+def test_one_thread_at_a_time_does_an_enricher_s_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the same work has the addresses of both sides, and two threads have a batch each."""
+    machine, inside, most = Engine(Tables(), ("addresses",)), 0, 0
+    [addresses] = machine.enrichers
+
+    def work(keys: pl.DataFrame) -> pl.DataFrame:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.02)
+        inside -= 1
+        return pl.DataFrame({name: [None] * keys.height for name in addresses.adds}, schema=dict(addresses.adds))
+
+    monkeypatch.setattr(machine, "enrichers", [replace(addresses, prepare=lambda _: work)])
+    batches = [
+        Batch("ssh", Form.TSV, pl.DataFrame({"id.orig_h": [f"10.0.0.{at}"], "id.resp_h": [f"10.1.0.{at}"]}))
+        for at in range(10)
+    ]
+    assert len(list(ahead(iter(batches), machine.enrich, threads=2))) == 10
+    assert most == 1
