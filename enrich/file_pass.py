@@ -65,7 +65,6 @@ class FilePass:
 
     def __init__(self, file: LogFile, means: Means) -> None:
         self.file, self.means = file, means
-        self.options, self.engine, self.shape = means.options, means.engine, means.shape
         self.report = FileReport(file.name, file.form.value if file.form else "empty")
         self.logs: list[str] = []
         self.outputs: dict[str, OutFile] = {}
@@ -75,8 +74,8 @@ class FilePass:
     def __call__(self) -> None:
         """Do it. Raises OutputError when the disk is full."""
         self.means.report.files.append(self.report)
-        native, form = self.options.format == "native", self.file.form
-        want: Want = self.engine.reads if native or form is Form.JSON else _everything
+        native, form = self.means.options.format == "native", self.file.form
+        want: Want = self.means.engine.reads if native or form is Form.JSON else _everything
         try:
             items = self.means.read(self.file, want, native or form is not Form.TSV, self.means.progress)
             with closing(ahead(items, self._enriched, _ENRICHING)) as coming:
@@ -90,7 +89,7 @@ class FilePass:
                 f"{self.file.name}: {self.report.untold:,} records of no known log: neither the file's name nor _path "
                 "nor their fields say which, so little is added to them; name the file after its log, e.g. conn.json"
             )
-        if not self.outputs and not self.parts and self.shape is not None and not self.options.logs:
+        if not self.outputs and not self.parts and self.means.shape is not None and not self.means.options.logs:
             self._output(self._log_in_name(self.file.log))
         self._finish()
 
@@ -101,12 +100,12 @@ class FilePass:
         """
         if not isinstance(item, list) or isinstance(item[0], Reject):
             return item
-        if item[0].log == "conn" and not self.means.first_pass.made:
+        if not self.means.first_pass.made and any(batch.log == "conn" for batch in item if isinstance(batch, Batch)):
             return item
         done = []
         for batch in item:
             if isinstance(batch, Batch):
-                added, frame = self.engine.enrich(batch)
+                added, frame = self.means.engine.enrich(batch)
                 written = Enriched.of(batch, added) if self._is_written(batch.log) else None
                 done.append(_Done(batch, frame, written))
         return done
@@ -121,7 +120,7 @@ class FilePass:
             self._reject([reject for reject in item if isinstance(reject, Reject)])
         elif isinstance(item[0], Batch):
             if not self.means.first_pass.made:
-                self.means.first_pass(Progress())  # what is left of the second counts
+                self.means.first_pass(Progress())  # the bar is that of this pass
             self._take(self._enriched([batch for batch in item if isinstance(batch, Batch)]))
         else:
             self._take_batches([done for done in item if isinstance(done, _Done)])
@@ -129,21 +128,21 @@ class FilePass:
     def _take_batches(self, batches: list[_Done]) -> None:
         for done in batches:
             self._note(done.batch)
-            self.means.roller.later(partial(self.engine.roll_up, done.batch.log, done.frame))
+            self.means.roller.later(partial(self.means.engine.roll_up, done.batch.log, done.frame))
         ready = [done.enriched for done in batches if done.enriched is not None]
         rows, out = sum(done.batch.height for done in batches), sum(item.batch.height for item in ready)
         self.report.left_out += rows - out
         self.report.renamed = sorted({*self.report.renamed}.union(*(item.taken for item in ready)))
-        if self.shape is None:
+        if self.means.shape is None:
             for item in ready:
                 self._write_part(item)
-        elif self.shape.one_file:
+        elif self.means.shape.one_file:
             if ready:
                 self._write_header(ready[0])
-                self._write(self.shape, "", ready)
+                self._write(self.means.shape, "", ready)
         else:
             for item in ready:
-                self._write(self.shape, self._log_in_name(item.batch.log), [item])
+                self._write(self.means.shape, self._log_in_name(item.batch.log), [item])
         self.report.out += out
         self.means.progress.advance(0, rows)
 
@@ -157,7 +156,7 @@ class FilePass:
             report.logs.append(batch.log)
 
     def _is_written(self, log: str) -> bool:
-        return not self.options.logs or log in self.options.logs
+        return not self.means.options.logs or log in self.means.options.logs
 
     def _log_in_name(self, log: str) -> str:
         """The log's name where an input holds several; nothing where the file's own name says it."""
@@ -169,13 +168,13 @@ class FilePass:
 
     def _output(self, log: str) -> OutFile:
         if log not in self.outputs:
-            self.outputs[log] = self.means.folder.open(self._name(log), self.options.compress)
+            self.outputs[log] = self.means.folder.open(self._name(log), self.means.options.compress)
         return self.outputs[log]
 
     def _name(self, log: str) -> PurePosixPath:
         """Where the records of a log go, below the output directory."""
-        file, form = self.file, self.options.format
-        compressed = SUFFIXES[self.options.compress]
+        file, form = self.file, self.means.options.format
+        compressed = SUFFIXES[self.means.options.compress]
         stem = file.target.name
         if form == "native":
             return file.target.with_name(f"{stem}{file.extension}{compressed}")
@@ -193,13 +192,13 @@ class FilePass:
     def _write_header(self, first: Enriched | None = None) -> None:
         """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
         for header in self.header:
-            if self.shape is None or not self.shape.one_file:
+            if self.means.shape is None or not self.means.shape.one_file:
                 continue
             item = first
             if item is None or item.batch.frame.columns != header.empty.frame.columns:
-                added, _ = self.engine.enrich(header.empty)
+                added, _ = self.means.engine.enrich(header.empty)
                 item = Enriched.of(header.empty, added)
-            self._output("").write_lines(pl.DataFrame({"line": self.shape.header(header.text, item)}))
+            self._output("").write_lines(pl.DataFrame({"line": self.means.shape.header(header.text, item)}))
         self.header = []
 
     def _write_part(self, item: Enriched) -> None:

@@ -6,9 +6,7 @@ the same in each run, since a state keeps them (:mod:`enrich.state`).
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -28,12 +26,6 @@ def hashes(*columns: pl.Series) -> Keys:
     """A 64-bit key for each row of the columns together."""
     frame = pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)])
     return frame.hash_rows(seed=7).to_numpy()
-
-
-def release_memory() -> None:
-    """Hand memory that is free but kept by the C library back to the system, where that library can (glibc)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Sought:

@@ -1,8 +1,7 @@
-"""What a run takes of the machine. Has to be said before Polars is imported, which looks then."""
+"""What a run takes of the machine; how much has to be said before Polars is imported, which looks then."""
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 from contextlib import suppress
@@ -25,11 +24,21 @@ def keep_memory() -> None:
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _ALLOCATOR)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy multiplies no matrices here
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        for option, value in _MALLOC.items():
-            libc.mallopt(option, value)
+    for option, value in _MALLOC.items():
+        _tell_glibc("mallopt", option, value)
     gc.set_threshold(_OBJECTS)
+
+
+def release_memory() -> None:
+    """Hand memory that is free but kept by the C library back to the system, where that library can (glibc)."""
+    _tell_glibc("malloc_trim", 0)
+
+
+def _tell_glibc(function: str, *arguments: int) -> None:
+    import ctypes  # not for --help
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None)[function](*arguments)
 
 
 def use_cores(count: int) -> None:

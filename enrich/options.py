@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""Options of a run, whoever asks for it: the command line, a capture's run, a test."""
 
 from __future__ import annotations
 

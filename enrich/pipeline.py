@@ -1,7 +1,7 @@
 """The run: discover, survey, enrich, shape, write; in that order and in bounded memory.
 
-Two passes over the input. The first (:mod:`enrich.survey`) reads only the columns that say something about flows; the
-second (:mod:`enrich.file_pass`) enriches every record in its place.
+Two passes over the input. The first (:mod:`enrich.first_pass`) reads only the columns that say something about flows;
+the second (:mod:`enrich.file_pass`) enriches every record in its place.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Run:
         self._note(self.engine.notes())
 
     def _note(self, notes: Iterable[str]) -> None:
-        """Tell what was left out, now and in ``run.json``."""
+        """Tell what the user has to know, now and in ``run.json``."""
         for note in notes:
             self.report.notes.append(note)
             self.progress.problem(note)

@@ -18,7 +18,8 @@ from enrich import flow_states, ftp_replies
 from enrich.applications import Catalogue
 from enrich.batch import Batch, possible_times
 from enrich.dns_answers import Answers
-from enrich.keyed import CONFLICT, Keyed, Keys, Sought, hashes, release_memory
+from enrich.keyed import CONFLICT, Keyed, Keys, Sought, hashes
+from enrich.machine import release_memory
 from enrich.payload import STRENGTHS, Payloads
 from enrich.protocol_sets import ProtocolSets
 from enrich.runs import MOST

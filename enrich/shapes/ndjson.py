@@ -12,8 +12,6 @@ from enrich.shapes import Enriched, Lines, Parts, Texts, in_pieces, joined, text
 
 GAP = " "
 """Between members of a JSON object, where white space means nothing (RFC 8259 section 2)."""
-
-
 _OPEN_OBJECT = pl.struct(pl.all()).struct.json_encode().str.head(-1)
 _BODY = pl.col("raw").str.strip_chars_end().str.head(-1).str.strip_chars_end()
 
