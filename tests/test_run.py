@@ -192,6 +192,7 @@ def test_small_batches_change_nothing(run: Run, form: str, monkeypatch: pytest.M
     monkeypatch.setattr(lines, "CHUNK", 5000)
     monkeypatch.setattr(lines, "BLOCK", 1500)
     pieces = run(ROOT / "examples", "--format", form)
+    assert (pieces.status, pieces.stderr) == (whole.status, whole.stderr)
     assert pieces.outputs() == whole.outputs()
     for name in whole.outputs():
         if form == "parquet":

@@ -139,7 +139,7 @@ def caveat(directory: Path) -> str | None:
     if run.get("failed") is not None:
         return f"{directory}: the last run into it failed ({run['failed']}): what is here may be of an earlier one"
     if not any("conn" in file["logs"] for file in run["files"]):
-        return f"{directory}: the run read no conn log, without which there are no hosts and few findings"
+        return f"{directory}: the run read no conn log, without which there are no hosts, no services and few findings"
     return None
 
 

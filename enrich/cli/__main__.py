@@ -1,0 +1,5 @@
+"""``python -m enrich.cli``."""
+
+from enrich.cli import main
+
+main()
