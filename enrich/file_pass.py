@@ -1,7 +1,7 @@
 """The second pass over one file: its records enriched, shown to the roll-ups, and written in their order.
 
 One thread reads the batches, some more enrich them, another shows them to the roll-ups; the one that runs the pass
-turns them into text and writes it.
+turns them into text, which one more writes.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Means:
     first_pass: FirstPass
     engine: Engine
     roller: Worker
+    writer: Worker
     shape: Shape | None
     folder: Folder
     rejects: OutFile
@@ -187,7 +188,7 @@ class FilePass:
     def _write(self, shape: Shape, log: str, items: list[Enriched]) -> None:
         out = self._output(log)
         for lines in shape.lines(items):
-            out.write_lines(*lines)
+            self.means.writer.later(partial(out.write_lines, *lines))
 
     def _write_header(self, first: Enriched | None = None) -> None:
         """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
@@ -198,7 +199,8 @@ class FilePass:
             if item is None or item.batch.frame.columns != header.empty.frame.columns:
                 added, _ = self.means.engine.enrich(header.empty)
                 item = Enriched.of(header.empty, added)
-            self._output("").write_lines(pl.DataFrame({"line": self.means.shape.header(header.text, item)}))
+            lines = pl.DataFrame({"line": self.means.shape.header(header.text, item)})
+            self.means.writer.later(partial(self._output("").write_lines, lines))
         self.header = []
 
     def _write_part(self, item: Enriched) -> None:
@@ -211,6 +213,7 @@ class FilePass:
             raise OutputError.of(self.means.folder.root / self._name(log), error) from error
 
     def _finish(self) -> None:
+        self.means.writer.settle()
         for log, parts in self.parts.items():
             self._output(log).write_with(lambda stream, parts=parts: parquet.unite(parts, stream))  # type: ignore[misc]
             for part in parts:

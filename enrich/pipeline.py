@@ -37,8 +37,8 @@ from enrich.workers import Worker
 SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
-_WAITING = 1
-"""So many batches may wait for the roll-ups beside the one at work."""
+_ROLLED_LATER, _WRITTEN_LATER = 1, 2
+"""So many batches may wait for the roll-ups, and so many pieces of text for the disk, beside those at work."""
 _AT_ONCE = 100
 """So many records of a roll-up are written at a time."""
 
@@ -141,10 +141,11 @@ class Run:
 
     def _enrich(self, files: list[LogFile], first_pass: FirstPass, rejects: OutFile) -> None:
         self.progress.start("enriching", sum(file.size for file in files))
-        with Worker(_WAITING) as roller:
+        with Worker(_ROLLED_LATER) as roller, Worker(_WRITTEN_LATER) as writer:
             means = Means(
-                options=self.options, read=self.items, first_pass=first_pass, engine=self.engine, roller=roller,
-                shape=self.shape, folder=self.folder, rejects=rejects, report=self.report, progress=self.progress,
+                options=self.options, read=self.items, first_pass=first_pass, engine=self.engine,
+                roller=roller, writer=writer, shape=self.shape, folder=self.folder, rejects=rejects,
+                report=self.report, progress=self.progress,
             )  # fmt: skip
             for file in files:
                 FilePass(file, means)()

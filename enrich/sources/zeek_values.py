@@ -61,10 +61,12 @@ def _lists(
     """Sets and vectors, each a list, and which cells hold an element that is not of the type."""
     empty = (values == dialect.empty_field).fill_null(False) if dialect.empty_field in marks else None
     cells = values if empty is None or not empty.any() else values.set(empty, None)
+    none = pl.Series(values.name, [[]], column_type(f"vector[{inner}]")).new_from_index(0, values.len())
+    if empty is not None and empty.all():
+        return none, None
     several = cells.str.contains(dialect.set_separator, literal=True).any()
     lists, wrong = (_split if several else _alone)(cells, inner, dialect, marks)
     if empty is not None and cells is not values:
-        none = pl.Series([[]], dtype=lists.dtype).new_from_index(0, values.len())
         lists = none.zip_with(empty, lists)
     return lists.alias(values.name), wrong
 
