@@ -46,8 +46,8 @@ class Engine:
     def reads(self, log: str) -> frozenset[str]:
         """The columns of a log that enrichers and roll-ups read."""
         own = {column for _, use in self.uses(log) for column in (*use.columns, *([use.absent] if use.absent else []))}
-        rolled = frozenset().union(*(roll_up.reads.get(log, frozenset()) for roll_up, _ in self._rolled))
-        return frozenset(own) | rolled | self.survey.wanted(log) | (survey.ABOUT if log == "conn" else frozenset())
+        about = survey.ABOUT if log == "conn" else frozenset()
+        return frozenset(own) | self._rolled_up(log) | self.survey.wanted(log) | about
 
     def all_reads(self) -> frozenset[str]:
         """The columns that are read of any log."""
@@ -67,8 +67,7 @@ class Engine:
                 about = self.survey.about(frame)
             frame = frame.with_columns(about)  # the log may have a column of the same name
             added.append(Added.of(about.select("resp.name", "resp.name_source")))
-        needed = {column for _, use in self.uses(log) for column in use.columns}
-        needed = needed.union(*(roll_up.reads.get(log, frozenset()) for roll_up, _ in self._rolled))
+        needed = self._rolled_up(log).union(column for _, use in self.uses(log) for column in use.columns)
         for enricher, use in self.uses(log):
             keys = key_frame(frame, use, enricher.keys)
             if keys is None:
@@ -80,18 +79,24 @@ class Engine:
                 frame = frame.with_columns(result.column(name).alias(name) for name in later)
         return added, frame
 
+    def _rolled_up(self, log: str) -> frozenset[str]:
+        """The columns of a log that roll-ups read."""
+        return frozenset().union(*(roll_up.reads.get(log, frozenset()) for roll_up, _ in self._rolled))
+
+    def for_roll_ups(self, log: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """What :meth:`roll_up` needs of an enriched batch, which may wait: the other columns need no memory then."""
+        return frame[sorted(self._rolled_up(log).intersection(frame.columns))]
+
     def roll_up(self, log: str, frame: pl.DataFrame) -> None:
-        """Show an enriched batch to every roll-up that reads its log, when there are rows enough to be worth it."""
-        reads = [roll_up.reads[log] for roll_up, _ in self._rolled if log in roll_up.reads]
-        columns = frozenset().union(*reads).intersection(frame.columns)
-        if columns:
-            shown = frame[sorted(columns)]
-            if log not in self._waiting:
-                self._waiting[log] = Waiting(partial(self._show, log), _ENOUGH)
-            if self._schemas.setdefault(log, shown.schema) != shown.schema:
-                self._waiting[log].look()
-                self._schemas[log] = shown.schema
-            self._waiting[log].add(shown)
+        """Show a batch's part to every roll-up that reads its log, when there are rows enough to be worth it."""
+        if not frame.width:
+            return
+        if log not in self._waiting:
+            self._waiting[log] = Waiting(partial(self._show, log), _ENOUGH)
+        if self._schemas.setdefault(log, frame.schema) != frame.schema:
+            self._waiting[log].look()
+            self._schemas[log] = frame.schema
+        self._waiting[log].add(frame)
 
     def _show(self, log: str, frame: pl.DataFrame) -> None:
         for roll_up, accumulator in self._rolled:

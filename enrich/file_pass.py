@@ -54,7 +54,7 @@ class Means:
 
 @dataclass(slots=True)
 class _Done:
-    """An enriched batch: the frame that roll-ups read, and what is written of it, if its log is."""
+    """An enriched batch: what roll-ups read, and what is written of it, if its log is."""
 
     batch: Batch
     frame: pl.DataFrame
@@ -108,7 +108,7 @@ class FilePass:
             if isinstance(batch, Batch):
                 added, frame = self.means.engine.enrich(batch)
                 written = Enriched.of(batch, added) if self._is_written(batch.log) else None
-                done.append(_Done(batch, frame, written))
+                done.append(_Done(batch, self.means.engine.for_roll_ups(batch.log, frame), written))
         return done
 
     def _take(self, item: Item | list[_Done]) -> None:

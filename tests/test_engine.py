@@ -33,12 +33,16 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, list[tuple[str, list
     return Engine(Tables()), seen
 
 
+def show(machine: Engine, log: str, frame: pl.DataFrame) -> None:
+    machine.roll_up(log, machine.for_roll_ups(log, frame))
+
+
 def test_few_rows_wait_for_more_of_their_log(shown: tuple[Engine, list[tuple[str, list[str]]]]) -> None:
     machine, seen = shown
     for at in range(4):
-        machine.roll_up("conn", flow(f"C{at}"))
-        machine.roll_up("ssl", flow(f"S{at}", version="TLSv12"))
-        machine.roll_up("unheard_of", flow(f"U{at}"))
+        show(machine, "conn", flow(f"C{at}"))
+        show(machine, "ssl", flow(f"S{at}", version="TLSv12"))
+        show(machine, "unheard_of", flow(f"U{at}"))
     assert seen == [("conn", ["C0", "C1", "C2"]), ("ssl", ["S0", "S1", "S2"])]
     assert [roll_up.name for roll_up, _ in machine.results()] == ["traffic", "hosts", "findings"]
     assert seen[2:] == [("conn", ["C3"]), ("ssl", ["S3"])]
@@ -46,8 +50,8 @@ def test_few_rows_wait_for_more_of_their_log(shown: tuple[Engine, list[tuple[str
 
 def test_other_columns_do_not_wait_together(shown: tuple[Engine, list[tuple[str, list[str]]]]) -> None:
     machine, seen = shown
-    machine.roll_up("conn", flow("C1"))
-    machine.roll_up("conn", flow("C2", service="ssl"))
+    show(machine, "conn", flow("C1"))
+    show(machine, "conn", flow("C2", service="ssl"))
     assert seen == [("conn", ["C1"])]
 
 
