@@ -131,7 +131,7 @@ class Engine:
         return memo.apply(keys)
 
     def prepare(self, log: str) -> None:
-        """Load what the enrichers of a log need, which is done when they first run otherwise."""
+        """Let the enrichers of a log load what they need, which they do when they first run otherwise."""
         for enricher, _ in self.uses(log):
             self._work(enricher)
 
@@ -143,7 +143,7 @@ class Engine:
 
 
 def _in_turn(work: Work) -> Work:
-    """The same work, by one thread at a time: it may remember things, and several keys have it in common."""
+    """The same work, by one thread at a time: it may remember things, and each use of an enricher has it in common."""
     turn = Lock()
 
     def worked(keys: pl.DataFrame) -> pl.DataFrame:

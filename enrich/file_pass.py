@@ -7,6 +7,7 @@ turns them into text, which one more writes.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -69,6 +70,7 @@ class FilePass:
         self.report = FileReport(file.name, file.form.value if file.form else "empty")
         self.logs: list[str] = []
         self.outputs: dict[str, OutFile] = {}
+        self.rows: Counter[str] = Counter()
         self.parts: dict[str, list[Path]] = {}
         self.header: list[Header] = []
 
@@ -132,7 +134,7 @@ class FilePass:
             self.means.roller.later(partial(self.means.engine.roll_up, done.batch.log, done.frame))
         ready = [done.enriched for done in batches if done.enriched is not None]
         rows, out = sum(done.batch.height for done in batches), sum(item.batch.height for item in ready)
-        self.report.left_out += rows - out
+        self.report.left_out += rows - out  # what is written counts when its output is complete
         self.report.renamed = sorted({*self.report.renamed}.union(*(item.taken for item in ready)))
         if self.means.shape is None:
             for item in ready:
@@ -144,7 +146,6 @@ class FilePass:
         else:
             for item in ready:
                 self._write(self.means.shape, self._log_in_name(item.batch.log), [item])
-        self.report.out += out
         self.means.progress.advance(0, rows)
 
     def _note(self, batch: Batch) -> None:
@@ -187,6 +188,7 @@ class FilePass:
 
     def _write(self, shape: Shape, log: str, items: list[Enriched]) -> None:
         out = self._output(log)
+        self.rows[log] += sum(item.batch.height for item in items)
         for lines in shape.lines(items):
             self.means.writer.later(partial(out.write_lines, *lines))
 
@@ -206,6 +208,7 @@ class FilePass:
     def _write_part(self, item: Enriched) -> None:
         log = self._log_in_name(item.batch.log)
         path = self.means.folder.scratch()
+        self.rows[log] += item.batch.height
         self.parts.setdefault(log, []).append(path)
         try:
             parquet.frame(item).write_parquet(path, compression="lz4")
@@ -218,8 +221,9 @@ class FilePass:
             self._output(log).write_with(lambda stream, parts=parts: parquet.unite(parts, stream))  # type: ignore[misc]
             for part in parts:
                 part.unlink(missing_ok=True)
-        for out in self.outputs.values():
+        for log, out in self.outputs.items():
             out.commit()
+            self.report.out += self.rows[log]
             self.report.outputs.append(shown(out.path.relative_to(self.means.folder.root)))
             self.means.report.bytes_out += out.path.stat().st_size
 

@@ -89,12 +89,14 @@ class Border:
         """
         if not {*frame.columns} >= _NEEDED:
             return None
-        if self._last is None or self._last[0]() is not frame:  # each roll-up asks for the same batch
-            self._last = ref(frame, self._forget), self._flows(frame)
-        return self._last[1]
+        last = self._last  # which another thread may forget meanwhile
+        if last is None or last[0]() is not frame:  # each roll-up asks for the same batch
+            last = self._last = ref(frame, self._forget), self._flows(frame)
+        return last[1]
 
     def _forget(self, gone: object) -> None:
-        if self._last is not None and self._last[0] is gone:
+        last = self._last
+        if last is not None and last[0] is gone:
             self._last = None
 
     def _flows(self, frame: pl.DataFrame) -> pl.DataFrame:

@@ -3,9 +3,9 @@
 An :class:`Enricher` names its key columns, the columns it adds, the logs it applies to (:class:`Use`) and the tables
 it needs. Its ``prepare`` gets the tables once and returns the *work*: a function that receives a frame of **distinct**
 keys (one column per name in ``keys``, any height, nulls possible) and returns a frame of the **same height and order**
-holding exactly the ``adds`` columns; no match is null, an exception means a bug. One thread at a time calls it.
-Everything else follows from the declaration: caching, validation, documentation, and the same enricher on files and on
-DataFrames.
+holding exactly the ``adds`` columns; no match is null, an exception means a bug. One thread at a time calls it; what
+several enrichers share (``Resources.shared``) may be used by several threads at a time. Everything else follows from
+the declaration: caching, validation, documentation, and the same enricher on files and on DataFrames.
 
 :class:`Memo` is the one place where that function is called: it remembers results over batches, so that each
 distinct User-Agent, banner, address or name is worked out once a run, and hands a batch back as *row numbers into a
@@ -62,7 +62,7 @@ class Resources(Protocol):
         """Return a path named in the configuration, relative to the configuration file."""
 
     def shared(self, name: str, build: Callable[[], T]) -> T:
-        """Build something expensive once a run and share it between enrichers."""
+        """Build something expensive once a run and share it between enrichers, and so between threads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 from enrich import configuration, logs, registry
 from enrich.batch import Damage, Form, Item
 from enrich.engine import Engine
-from enrich.errors import ConfigError, OutputError, SourceError
+from enrich.errors import ConfigError, EnrichError, OutputError, SourceError
 from enrich.file_pass import FilePass, Means
 from enrich.first_pass import FirstPass
 from enrich.json_texts import Line, encode
@@ -35,10 +35,9 @@ from enrich.tables import Tables
 from enrich.workers import Worker
 
 SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
-FORMATS = (*SHAPES, "parquet")
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
 _ROLLED_LATER, _WRITTEN_LATER = 1, 2
-"""So many batches may wait for the roll-ups, and so many pieces of text for the disk, beside those at work."""
+"""So many batches may be with the roll-ups, and so many pieces of text on their way to the disk."""
 _AT_ONCE = 100
 """So many records of a roll-up are written at a time."""
 
@@ -78,19 +77,24 @@ class Run:
             self._enrich(files, first_pass, rejects)
             self._save_state()
             self._write_run(began)
-        except (OutputError, KeyboardInterrupt) as error:
-            self.engine.survey.scratch.clear()  # makes room, where the disk is full
-            self.folder.discard()
-            for file in self.report.files:
-                file.out = file.out if file.outputs else 0
-            with suppress(OutputError):
-                self._write_run(began, failed=str(error) if isinstance(error, OutputError) else "interrupted")
+        except BaseException as error:
+            if self.report.files or isinstance(error, (OutputError, KeyboardInterrupt)):
+                self._give_up(began, error)
             raise
         finally:
             self.folder.discard()
             if self.state is not None:
                 self.state.discard()
         return self.report
+
+    def _give_up(self, began: float, error: BaseException) -> None:
+        """Leave complete outputs only, and a record of the run that says why there are no more."""
+        self.engine.survey.scratch.clear()  # makes room, where the disk is full
+        self.folder.discard()
+        stopped = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if stopped else str(error) if isinstance(error, EnrichError) else repr(error)
+        with suppress(OutputError):
+            self._write_run(began, failed=reason)
 
     def _save_state(self) -> None:
         """Keep for the next run what was learned."""

@@ -61,7 +61,8 @@ def run_record(
 ) -> dict[str, Any]:
     """The content of ``run.json``; ``began`` in epoch seconds, ``shape`` the name of the output's format.
 
-    ``failed`` says why a run ended before its end; the last file's rows are then counted as far as it came.
+    ``failed`` says why a run ended before its end; rows are then counted as read as far as it came, and as written
+    where their output is complete.
     """
     return {
         "started": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),

@@ -139,7 +139,7 @@ class Tally(_Counting):
 class Sample(_Counting):
     """The first ``size`` rows of each group in the order of the column ``by``; of no more than ``most`` groups.
 
-    Rows of a group that agree in the columns (besides ``by``) are one.
+    Rows of a group that agree in the columns (besides ``by``) are one. ``cut`` counts the groups given up.
     """
 
     def __init__(
@@ -156,6 +156,7 @@ class Sample(_Counting):
         self.keys, self.columns = list(keys), list(dict.fromkeys((*columns, by)))
         self._same = [GROUP, *(columns or (by,))]
         self.by, self.size, self.descending, self.most = by, size, descending, most
+        self.cut = 0
         self._parts = _Parts(self._merge, _SOON)
         self._full: pl.DataFrame | None = None
 
@@ -186,7 +187,10 @@ class Sample(_Counting):
         return frame[_head(rows[rows[_HASH].arg_unique().sort()], [GROUP], self.size)[_ROW]]
 
     def _merge(self, parts: pl.DataFrame) -> pl.DataFrame:
-        kept = _few(self._first(parts), [GROUP], self.most)
+        first = self._first(parts)
+        kept = _few(first, [GROUP], self.most)
+        if kept.height < first.height:
+            self.cut += first[GROUP].n_unique() - self.most
         full = kept.group_by(GROUP).agg(pl.len(), pl.col(self.by).last().alias("_last"))
         self._full = full.filter(pl.col("len") >= self.size).drop("len")
         return kept

@@ -14,20 +14,20 @@ _END = object()
 
 
 class Worker:
-    """One thread that does jobs in their order; whoever brings more than ``waiting`` waits.
+    """One thread that does jobs in their order. No more than ``most`` are undone, the one at work among them.
 
-    What a job raises is raised to whoever brings a later one, or calls :meth:`settle`.
+    Whoever brings one more waits. What a job raises is raised to whoever brings a later one, or calls :meth:`settle`.
     """
 
-    def __init__(self, waiting: int) -> None:
-        self._waiting = waiting
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._jobs: deque[Future[None]] = deque()
 
     def later(self, job: Callable[[], None]) -> None:
         """Have a job done."""
         self._jobs.append(self._thread.submit(job))
-        while len(self._jobs) > self._waiting:
+        while len(self._jobs) > self._most:
             self._jobs.popleft().result()
 
     def settle(self) -> None:

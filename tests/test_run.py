@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,13 +18,18 @@ from click.testing import CliRunner
 from conftest import ROOT, Outcome, Run
 
 from enrich import hosts, pipeline
+from enrich.batch import Batch
 from enrich.cli import main
 from enrich.columns import TYPES
+from enrich.engine import Engine
+from enrich.errors import OutputError, TableError
+from enrich.findings import case
 from enrich.options import Options
 from enrich.pipeline import write_records
 from enrich.progress import Progress
 from enrich.registry import enrichers
 from enrich.sinks.files import OutFile
+from enrich.written import records
 
 ZEEK, JSON, EVE = ROOT / "examples/zeek", ROOT / "examples/zeek-json", ROOT / "examples/suricata/eve.json"
 
@@ -127,6 +133,47 @@ def test_what_bounds_leave_out_is_told(run: Run, monkeypatch: pytest.MonkeyPatch
     outcome = run(ZEEK)
     [note] = json.loads((outcome.out / "run.json").read_text())["notes"]
     assert "more than 3 services outside" in note and note in outcome.stderr
+    monkeypatch.setattr(hosts, "OTHERS", 20_000)
+    monkeypatch.setattr(case, "_GROUPS", 1)
+    notes = json.loads((run(ROOT / "examples" / "zeek").out / "run.json").read_text())["notes"]
+    assert notes and all("can be followed at once; some of " in note for note in notes)
+
+
+def test_rows_are_out_when_their_output_is_complete(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = OutFile.commit
+
+    def fail(out: OutFile) -> None:
+        if "eve.dns" in out.path.name:
+            raise OutputError(f"{out.path}: No space left")
+        commit(out)
+
+    monkeypatch.setattr(OutFile, "commit", fail)
+    outcome = run(EVE)
+    assert outcome.status == 4
+    assert outcome.outputs()
+    assert outcome.rows["out"] == sum(len(outcome.records(name)) for name in outcome.outputs()) < outcome.rows["in"]
+
+
+def test_whatever_ends_a_run_early_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is no full disk: what is complete lies beside what an earlier run wrote."""
+    out, enrich = run(ZEEK).out, Engine.enrich
+    monkeypatch.setattr(Engine, "enrich", failing_at("ssh", enrich, TableError("ssh.toml: is malformed")))
+    outcome = run(ZEEK, out=out)
+    assert (outcome.status, outcome.run["failed"]) == (2, "ssh.toml: is malformed")
+    assert "the last run into it failed (ssh.toml: is malformed)" in records.caveat(out)
+    monkeypatch.setattr(Engine, "enrich", failing_at("ssl", enrich, ZeroDivisionError("a third party's bug")))
+    with pytest.raises(AssertionError, match="a third party's bug"):
+        run(ZEEK, out=out)
+    assert "ZeroDivisionError" in records.caveat(out)
+
+
+def failing_at(log: str, enrich: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+    def failing(engine: Engine, batch: Batch) -> Any:
+        if batch.log == log:
+            raise error
+        return enrich(engine, batch)
+
+    return failing
 
 
 def test_a_native_header_names_what_the_rows_hold(run: Run) -> None:

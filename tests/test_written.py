@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import ROOT, invoke
+from conftest import ROOT, Run, invoke
 from scenario import Site
 
 from enrich.cli import main
+from enrich.written import records
 
 UID = "CCgxIp4aDwiwUdlTs"
 DAMAGE = [b"not json\n", b'{"ip": "192.0.2.1", \n', b"[1]\n", b"null\n", b"\xff\xfe\n", b"[" * 100_000 + b"\n", b"{}\n"]
@@ -66,6 +67,17 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
     for key in list(value) if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0):
         yield value, key
         yield from places(value[key])
+
+
+def test_a_host_is_found_by_any_form_of_its_address(run: Run, tmp_path: Path) -> None:
+    flow = json.loads((ROOT / "examples/zeek-json/conn.log").read_text().splitlines()[0])
+    flow |= {"id.orig_h": "FD00:0:0::1", "id.resp_h": "FD00::2", "local_orig": True}
+    (tmp_path / "conn.log").write_text(json.dumps(flow) + "\n")
+    out = run(tmp_path / "conn.log").out
+    [known] = {record["ip"] for record in records.read(out, "hosts")} - {"FD00::2"}
+    assert known == "FD00:0:0::1"
+    for asked in ("fd00::1", "FD00:0:0:0:0:0:0:1"):
+        assert json.loads(call("hosts", str(out), asked, "--json").stdout)["ip"] == known
 
 
 @pytest.mark.parametrize("name", ["hosts", "findings"])

@@ -97,6 +97,11 @@ class Banners:
             found = {name: _printable(value) for name, value in found.items()}
         return Banner(**{name: value for name, value in found.items() if value})
 
+    def prepare(self, service: str) -> None:
+        """Read the tables of a service; else this is done when its first banner comes. Raises TableError."""
+        if service in self.services:
+            self.parse(service, "")
+
     def _with_recog(self, service: str, text: str, ours: Fields, knowledge: Knowledge) -> Fields:
         theirs = self._recog.match(service, text) if self._recog is not None else None
         if not theirs:

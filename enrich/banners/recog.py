@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from enrich.banners.knowledge import cpe
@@ -116,12 +117,11 @@ class RecogFile:
 
 
 class Recog:
-    """A user's Recog directory; files are read when a service first needs them."""
+    """A user's Recog directory; files are read when a service first needs them, and be it by two threads at a time."""
 
     def __init__(self, directory: Path) -> None:
         """`directory` holds Recog's XML files, or a folder `xml` that does; raises TableError when it has none."""
         self._paths = _xml_files(directory)
-        self._by_matches: dict[str, list[Path]] | None = None
         self._files: dict[str, list[RecogFile]] = {}
 
     def match(self, service: str, text: str) -> Fields | None:
@@ -132,12 +132,15 @@ class Recog:
                 return banner_fields(found)
         return None
 
+    @cached_property
+    def _by_matches(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in self._paths:
+            found.setdefault(read_header(path).matches or path.stem, []).append(path)
+        return found
+
     def _of(self, service: str) -> list[RecogFile]:
         if service not in self._files:
-            if self._by_matches is None:
-                self._by_matches = {}
-                for path in self._paths:
-                    self._by_matches.setdefault(read_header(path).matches or path.stem, []).append(path)
             wanted = MATCHES.get(service, ())
             self._files[service] = [RecogFile(path) for name in wanted for path in self._by_matches.get(name, ())]
         return self._files[service]

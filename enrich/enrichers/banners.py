@@ -26,6 +26,8 @@ def load(resources: Resources) -> Banners:
 def _enricher(carrier: Carrier) -> Enricher:
     def prepare(resources: Resources) -> Work:
         banners = load(resources)
+        if carrier.service is not None:
+            banners.prepare(carrier.service)
 
         def work(keys: pl.DataFrame) -> pl.DataFrame:
             parsed = [

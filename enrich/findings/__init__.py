@@ -6,7 +6,7 @@ the logs it reads and gives its findings at the end; none without the uids of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import polars as pl
@@ -26,8 +26,20 @@ TABLE = "findings.toml"
 SEVERITIES = ("high", "medium", "low")
 
 
+class Bounded(Protocol):
+    """What gives up some of what it follows where that becomes too much, and counts it."""
+
+    @property
+    def cut(self) -> int:
+        """How often that was."""
+
+
 class Detector(Protocol):
     """One kind of finding."""
+
+    @property
+    def bounded(self) -> Sequence[Bounded]:
+        """What it follows: where some of that is given up, findings may be missing."""
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one batch of any log, as :class:`enrich.flows.Border` prepares it."""
@@ -39,29 +51,32 @@ class Detector(Protocol):
 class Findings:
     """Shows batches to every detector and gathers what they found."""
 
-    def __init__(self, border: Border, detectors: list[Detector], most: int) -> None:
+    def __init__(self, border: Border, detectors: Mapping[str, Detector], most: int) -> None:
+        """``detectors`` by the kind of their findings, of which no more than ``most`` are kept."""
         self.border, self.detectors, self.most = border, detectors, most
         self.notes: list[str] = []
         """What the bounds on findings left out; known after :meth:`results`."""
         self.forgotten: list[str] = []
-        self._remembering = [detector for detector in detectors if isinstance(detector, Remembering)]
+        self._remembering = [detector for detector in detectors.values() if isinstance(detector, Remembering)]
         self.schemas = {name: schema for part in self._remembering for name, schema in part.schemas.items()}
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Take in one batch of any log."""
         records = self.border.flows(frame) if log == "conn" else self.border.records(frame)
         if records is not None:
-            for detector in self.detectors:
+            for detector in self.detectors.values():
                 detector.add(log, records)
 
     def results(self) -> Iterable[Mapping[str, Any]]:
         """The findings: the gravest first, then in the order of time."""
         found = []
-        for detector in self.detectors:
+        for kind, detector in self.detectors.items():
             own = list(detector.findings())
+            if any(part.cut for part in detector.bounded):
+                self.notes.append(f"findings: more came than can be followed at once; some of {kind} may be missing")
             if len(own) > self.most:
                 kept = f"the {self.most:,} with most flows were kept, the others are not told later"
-                self.notes.append(f"findings: {len(own):,} of {own[0].kind}; {kept}")
+                self.notes.append(f"findings: {len(own):,} of {kind}; {kept}")
                 own = sorted(own, key=lambda finding: -finding.flows)[: self.most]
             found += own
         found.sort(key=lambda item: (SEVERITIES.index(item.severity), item.ts, item.kind, item.host, item.summary))
@@ -83,17 +98,17 @@ def _start(resources: Resources) -> Accumulator:
     table = resources.toml(TABLE)
     catalogue = applications.load(resources)
     try:
-        detectors: list[Detector] = [
-            PortContradiction(table, catalogue, resources.csv(REGISTRY)),
-            ObsoleteProtocol(table, catalogue),
-            PrivilegedClientPort(table),
-            TftpAcrossBorder(table),
-            AntivirusSilent(table),
-            TorrentUser(table),
-            NewService(table, catalogue),
-            BannerChanged(table),
-            UserAgentConflict(table, load_systems(resources)),
-        ]
+        detectors: dict[str, Detector] = {
+            "port_contradiction": PortContradiction(table, catalogue, resources.csv(REGISTRY)),
+            "obsolete_protocol": ObsoleteProtocol(table, catalogue),
+            "privileged_client_port": PrivilegedClientPort(table),
+            "tftp_across_border": TftpAcrossBorder(table),
+            "antivirus_silent": AntivirusSilent(table),
+            "torrent_user": TorrentUser(table),
+            "new_service": NewService(table, catalogue),
+            "banner_changed": BannerChanged(table),
+            "user_agent_conflict": UserAgentConflict(table, load_systems(resources)),
+        }
         most = table["limits"]["findings"]
     except (KeyError, TypeError, ValueError) as error:
         raise TableError(f"{TABLE}: {error!r}: a threshold is missing or malformed") from error

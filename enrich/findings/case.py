@@ -98,7 +98,7 @@ class Cases:
     @property
     def cut(self) -> int:
         """How often a case was given up since there were too many."""
-        return self._tally.cut
+        return self._tally.cut + self._uids.cut
 
     def cases(self, *, unnamed: bool = False) -> Iterator[Case]:
         """All cases, in the order of time; those of no flow with a uid, which make no finding, where asked for."""

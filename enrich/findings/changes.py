@@ -75,6 +75,7 @@ class NewService:
         self.catalogue = catalogue
         self.active = Spans("host", 3600)
         self.services = Cases(_SERVICE, table["limits"])
+        self.bounded = (self.services,)
         self.remembered = remembered
         self.forgotten: list[str] = []
         self._before = {name: schema.to_frame() for name, schema in self.schemas.items()}
@@ -232,6 +233,7 @@ class BannerChanged:
         keys = ("host", "port", "service", *_BANNER)
         self.banners = Tally(keys, most=50_000)
         self.flows = Sample(keys, ("uid",), size=table["limits"]["uids"] // 2, most=50_000)
+        self.bounded = (self.banners, self.flows)
 
     def _logs(self) -> list[tuple[str, str]]:
         return [(log, prefix) for log, prefix in _SERVER_LOGS if prefix.rstrip(".") not in self.table["except"]]
@@ -288,6 +290,7 @@ class UserAgentConflict:
         keys = ("host", "os", "agent")
         self.agents = Tally(keys, most=50_000, each=200)
         self.flows = Sample(keys, ("uid",), size=5, most=50_000)
+        self.bounded = (self.agents, self.flows)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one http batch."""

@@ -111,6 +111,7 @@ class AntivirusSilent:
         self.table = table["antivirus_silent"]
         self.limits = table["limits"]
         self.contacts = Sample(_PRODUCT, ("uid", "name", "server"), size=_CONTACTS, descending=True, most=50_000)
+        self.bounded = (self.contacts,)
         self.active = Spans("host", self.table["span"])
         self.remembered = remembered
         self.forgotten: list[str] = []
@@ -264,6 +265,8 @@ class TorrentUser:
         self.bulk_peers = Distinct(("host",), "peer", size=64, values=False)
         self.observed = Tally(("host",), most=50_000)
         self.observed_flows = Sample(("host",), ("uid",), size=size, most=50_000)
+        tallies, samples = (self.contacts, self.bulk, self.observed), (self.contact_flows, self.bulk_flows)
+        self.bounded = (*tallies, *samples, self.observed_flows)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""

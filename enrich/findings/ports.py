@@ -40,6 +40,7 @@ class PortContradiction:
         self.catalogue = catalogue
         limits = table["limits"]
         self.cases = Cases(("host", "port", "transport", "protocol", "asserted"), limits, ("confidence",))
+        self.bounded = (self.cases,)
         ports = expand(registry.select("port", "last_port", "transport", "name"), REGISTRY)
         names = ports["name"].replace_strict(catalogue.by_alias, default=None, return_dtype=pl.String)
         own = ports.with_columns(names.alias("protocol")).filter(pl.col("protocol").is_in(self.table["own_port_only"]))
@@ -155,6 +156,7 @@ class ObsoleteProtocol:
         self._alike = _alike(table["alike"]["pairs"])
         self._suspects = Waiting(self._judge, ENOUGH)
         self.cases = Cases(("client", "server", "port", "protocol", "reason"), self.limits)
+        self.bounded = (self.cases,)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one batch."""
@@ -229,6 +231,7 @@ class PrivilegedClientPort:
         sides = {"host": "id.orig_h", "client_port": "id.orig_p", "transport": "proto", "port": "id.resp_p"}
         self._unusual = Pick(~usual, "ts", "uid", peer="id.resp_h", **sides)
         self.cases = Cases(("host", "client_port", "transport", "port"), table["limits"])
+        self.bounded = (self.cases,)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""
@@ -260,6 +263,7 @@ class TftpAcrossBorder:
     def __init__(self, table: Mapping[str, Any]) -> None:
         self.table = table["tftp_across_border"]
         self.cases = Cases(("host", "other", "direction"), table["limits"])
+        self.bounded = (self.cases,)
         self._asked = pl.DataFrame(schema={"client": pl.String, "port": pl.Int64, "server": pl.String})
 
     def add(self, log: str, frame: pl.DataFrame) -> None:

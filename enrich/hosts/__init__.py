@@ -18,6 +18,7 @@ from enrich.hosts.profiles import Profiles
 from enrich.model import Accumulator, Resources, RollUp
 from enrich.systems import Systems
 from enrich.systems import load as load_systems
+from enrich.tally import Tally
 
 OWN, OTHERS = 100_000, 20_000
 """So many of the site's own hosts, and so many services of others, are kept; of what is listed of hosts, twice OWN."""
@@ -42,20 +43,27 @@ class Hosts:
     @property
     def notes(self) -> list[str]:
         """What the bounds on memory left out."""
-        flows = self.flows
-        told = [
-            (
-                flows.hosts.cut,
-                f"hosts: more than {OWN:,} hosts of the site's own; those with fewest flows were left out",
-            ),
-            (flows.other_services.cut, f"hosts: more than {OTHERS:,} services outside; the least used were left out"),
-        ]
-        return [text for cut, text in told if cut]
+        flows, claims = self.flows, self.claims
+        bounded = {
+            "hosts of the site's own": flows.hosts,
+            "services of the site's own hosts": flows.services,
+            "services outside": flows.other_services,
+            "applications": flows.applications,
+            "sites": flows.sites,
+            "software": claims.software,
+            "User-Agents": claims.agents,
+        }
+        return [f"hosts: {_more_than(tally, what)}" for what, tally in bounded.items() if tally.cut]
 
     def results(self) -> Iterable[Mapping[str, Any]]:
         """One record a host: the site's own by address, then the others."""
         profiles = Profiles(self.flows, self.claims, self.systems, self.knowledge)
         return profiles.records()
+
+
+def _more_than(tally: Tally, what: str) -> str:
+    of_one = "" if tally.each is None else f", or {tally.each:,} of one host,"
+    return f"more than {tally.most:,} {what}{of_one} came; those seen least were left out"
 
 
 def _start(resources: Resources) -> Accumulator:

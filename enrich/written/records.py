@@ -106,14 +106,21 @@ def parsed(text: bytes, place: str) -> Any:
 
 def host(directory: Path, address: str) -> Record:
     """One host's record. Raises AbsentError if the run saw no such host, ConfigError for what is no address."""
-    try:
-        same = {address, str(ip_address(address))}
-    except ValueError:
-        raise ConfigError(f"{address!r} is no IP address") from None
-    found = next((record for record in read(directory, "hosts") if record["ip"] in same), None)
+    asked = usual(address)
+    if asked is None:
+        raise ConfigError(f"{address!r} is no IP address")
+    found = next((record for record in read(directory, "hosts") if usual(record["ip"]) == asked), None)
     if found is None:
         raise AbsentError(f"{directory}: no host {address!r} in hosts.ndjson")
     return found
+
+
+def usual(address: str | None) -> str | None:
+    """An address in its usual form; None for what is none."""
+    try:
+        return str(ip_address(address or ""))
+    except ValueError:
+        return None
 
 
 def run_record(directory: Path) -> Record:

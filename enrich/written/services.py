@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from enrich.errors import SourceError
 from enrich.flows import NO_HOST
 from enrich.sources.json_lines import seconds
 from enrich.verdict import OBSERVED
-from enrich.written.records import opened
+from enrich.written.records import opened, usual
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "ts": pl.Float64,
@@ -107,12 +106,12 @@ def _services(scan: pl.LazyFrame) -> dict[tuple[str, str, int], Seen]:
     found = {
         (host, transport, port): Seen(host, transport, port, scope, flows, clients, first or 0.0, last or 0.0)
         for text, transport, port, scope, flows, clients, first, last in services_.iter_rows()
-        if port is not None and (host := address(text)) is not None
+        if port is not None and (host := usual(text)) is not None
     }
     counted: dict[tuple[str, str, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     shown: dict[tuple[str, str, int], set[str]] = defaultdict(set)
     for text, transport, port, protocol, evidence, flows in shares.iter_rows():
-        key = (address(text) or "", transport, port)
+        key = (usual(text) or "", transport, port)
         if protocol is not None:
             counted[key][protocol] += flows
             if evidence:
@@ -122,14 +121,6 @@ def _services(scan: pl.LazyFrame) -> dict[tuple[str, str, int], Seen]:
         ordered = sorted(counted[key].items(), key=lambda item: (-item[1], item[0]))
         seen.protocols, seen.observed = dict(ordered), frozenset(shown[key])
     return found
-
-
-def address(text: str | None) -> str | None:
-    """An address in its usual form; None for what is none."""
-    try:
-        return str(ip_address(text or ""))
-    except ValueError:
-        return None
 
 
 def _pairs(evidence: str | None) -> Iterator[tuple[str, str]]:

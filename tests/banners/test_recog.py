@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from enrich.banners import Banners
 from enrich.banners.recog import Recog, RecogFile, banner_fields, check_recog
+from enrich.banners.recog_xml import Document, read_header
 from enrich.errors import TableError
 
 TABLES = Path(__file__).parents[2] / "mappings" / "banners"
@@ -156,6 +159,28 @@ def test_a_file_that_does_not_say_what_it_matches_goes_by_its_name(tmp_path: Pat
     fingerprint = '<fingerprint pattern="^Frob login"><param pos="0" name="os.product" value="Frob OS"/></fingerprint>'
     (tmp_path / "telnet_banners.xml").write_text(xml(fingerprint, "fingerprints"), "utf-8")
     assert Banners(TABLES, tmp_path).parse("telnet", "Frob login:").os == "Frob OS"
+
+
+def test_several_threads_may_need_it_first(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enrichers of several services have it in common, and two batches are enriched at a time."""
+    (directory / "telnet_banners.xml").write_text(
+        xml(
+            '<fingerprint pattern="^Welcome$"><param pos="0" name="os.product" value="X"/></fingerprint>',
+            "fingerprints",
+        )
+    )
+
+    def slow(path: Path) -> Document:
+        time.sleep(0.05)
+        return read_header(path)
+
+    monkeypatch.setattr("enrich.banners.recog.read_header", slow)
+    known = Recog(directory)
+    with ThreadPoolExecutor(2) as threads:
+        ssh = threads.submit(known.match, "ssh", "Frob_1.2")
+        telnet = threads.submit(known.match, "telnet", "Welcome")
+        assert ssh.result() is not None
+        assert telnet.result() == {"os": "X", "os_product": "X"}
 
 
 def test_ours_first_or_theirs_first(directory: Path) -> None:
