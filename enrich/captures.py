@@ -45,8 +45,10 @@ _INSTALL = (
 )
 _GRACE = 10.0
 """Seconds that an analyzer gets to close its logs when its time is up."""
-_TOLD = 300
-"""Characters of an analyzer's last words to repeat."""
+_TOLD, _SAID = 300, 4096
+"""Characters of an analyzer's words to repeat, of so many bytes that it said last."""
+_ERROR = "E: "
+"""How Suricata begins a line about an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +149,12 @@ def analyse(analyzer: Analyzer, capture: Path, folder: Path, timeout: float | No
             raise
         finally:
             (folder / "suricata.log").unlink(missing_ok=True)  # what Suricata says of itself
-        if status == 0:
-            return None
-        words.seek(max(words.tell() - _TOLD, 0))
+        words.seek(max(words.tell() - _SAID, 0))
         said = words.read().decode("utf-8", "replace").strip().splitlines()
-    return f"{analyzer.name} ended with status {status}: {said[-1] if said else 'without a word'}"
+    if status == 0:  # which Suricata's is, too, where a capture breaks off
+        wrong = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
+        return f"{analyzer.name}: {wrong[0][:_TOLD]}" if wrong else None
+    return f"{analyzer.name} ended with status {status}: {said[-1][:_TOLD] if said else 'without a word'}"
 
 
 # An installation's own paths; everything else of the caller's environment is kept from the analyzer.
@@ -207,4 +210,6 @@ def run(
         check(capture)
     analyzer = find(wanted)
     with logs_of(captures, analyzer, timeout, progress) as (folder, problems):
-        return Run(replace(options, inputs=(str(folder),)), progress)(), problems
+        enriched = Run(replace(options, inputs=(str(folder),)), progress)
+        enriched.report.notes += problems
+        return enriched(), problems

@@ -195,13 +195,17 @@ class FilePass:
     def _write_header(self, first: Enriched | None = None) -> None:
         """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
         for header in self.header:
-            if self.means.shape is None or not self.means.shape.one_file:
+            shape = self.means.shape
+            if self.parts if shape is None else not shape.one_file:
                 continue
             item = first
             if item is None or item.batch.frame.columns != header.empty.frame.columns:
                 added, _ = self.means.engine.enrich(header.empty)
                 item = Enriched.of(header.empty, added)
-            lines = pl.DataFrame({"line": self.means.shape.header(header.text, item)})
+            if shape is None:
+                self._write_part(item)  # no rows, but columns
+                continue
+            lines = pl.DataFrame({"line": shape.header(header.text, item)})
             self.means.writer.later(partial(self._output("").write_lines, lines))
         self.header = []
 

@@ -43,8 +43,11 @@ def enrich_frame(
     ``LogToDataFrame`` does (``ts`` as index, categories, timedeltas), or from JSON. ``others`` are frames of other
     logs of the same traffic by their names (``{"ssl": …, "dns": …}``), from which the verdict on a connection draws as
     well. ``config`` is a site's configuration file; ``only`` names the enrichers to run. An added column that has the
-    name of one of the frame's own is called ``enrich.<name>``. Raises ConfigError and TableError.
+    name of one of the frame's own is called ``enrich.<name>``. Raises ConfigError and TableError, TypeError for what is
+    no frame, and ValueError for columns of one name.
     """
+    for name, frame in {**(others or {}), log: df}.items():
+        _check(frame, name)
     engine = Engine(_tables(None if config is None else Path(config)), tuple(only))
     for name, frame in {**(others or {}), log: df}.items():
         wanted = engine.survey.wanted(name)
@@ -54,6 +57,14 @@ def enrich_frame(
     taken = frozenset(map(str, df.columns))
     columns = {own_name(name, taken): values for item in added for name, values in _columns(item).items()}
     return pd.concat([df, pd.DataFrame(columns, index=df.index)], axis=1)
+
+
+def _check(frame: object, log: str) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"{log}: expected a pandas DataFrame, got {type(frame).__name__}")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"{log}: several columns are called {twice!r}; give each a name of its own")
 
 
 def read(path: str | Path, log: str | None = None) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from enrich.shapes.native import Native
 from enrich.shapes.ndjson import NdJson
 from enrich.sinks.files import Folder, OutFile
 from enrich.sources import eve, zeek_json, zeek_tsv
-from enrich.sources.discover import LogFile, discover
+from enrich.sources.discover import OURS, LogFile, discover
 from enrich.sources.lines import read_chunks
 from enrich.state import State
 from enrich.tables import Tables
@@ -115,7 +115,8 @@ class Run:
         text = f"--logs: no input holds a log called {' or '.join(absent)}; there are: {', '.join(sorted(found))}"
         if len(absent) == len(self.options.logs):
             raise ConfigError(text)
-        self.progress.problem(text)
+        self.report.absent = [name for name in absent if name not in self.logs.names]
+        self._note([text])
 
     def items(self, file: LogFile, want: zeek_tsv.Want, keep_raw: bool, progress: Progress) -> Iterator[Item]:
         """What a file holds, in its order."""
@@ -139,7 +140,9 @@ class Run:
                 self.progress.problem(f"{item.name}: {item.reason}")
         if not files:  # and nothing is written: an earlier run's output stays as it is
             told = any(item.wrong for item in self.report.skipped)
-            raise SourceError(f"nothing could be read{'' if told else ': no Zeek or Suricata log is in the input'}")
+            ours = any(item.reason == OURS for item in self.report.skipped)
+            what = f"what is there looks like a log, but {OURS}" if ours else "no Zeek or Suricata log is in the input"
+            raise SourceError(f"nothing could be read{'' if told else f': {what}'}")
         self.folder.keep(file.path for file in files)
         return files
 

@@ -39,7 +39,10 @@ class FileReport:
 
 @dataclass(slots=True)
 class Report:
-    """What became of a run. ``state``: rows of the state file that it read and wrote; ``notes``: what else to know."""
+    """What became of a run. ``state``: rows of the state file that it read and wrote; ``notes``: what else to know.
+
+    ``absent``: logs that were asked for, which no input holds and nobody knows by that name.
+    """
 
     files: list[FileReport] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -48,11 +51,12 @@ class Report:
     applications: list[dict[str, Any]] = field(default_factory=list)
     state: dict[str, int] | None = None
     notes: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
 
     @property
     def status(self) -> int:
-        """The exit status: 0 all well, 1 some input was rejected."""
-        wrong = any(item.wrong for item in self.skipped)
+        """The exit status: 0 all well, 1 some input was rejected or a log that was asked for is unknown."""
+        wrong = any(item.wrong for item in self.skipped) or self.absent
         return 1 if wrong or any(item.rejected or item.problems for item in self.files) else 0
 
 

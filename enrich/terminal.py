@@ -139,9 +139,11 @@ def summary(report: Report, folder: Path) -> None:
     _applications(report, console)
     rows = sum(item.rows for item in report.files)
     rate = rows / max(report.seconds, 0.001)
+    left = sum(item.left_out for item in report.files)
     console.print(
         f"{counted(rows, 'record')} of {counted(len(report.files), 'file')} in {report.seconds:.1f} s "
-        f"({rate:,.0f} rows/s), {size(report.bytes_out)} written to {safe(folder)}"
+        f"({rate:,.0f} rows/s){f', {left:,} left out' if left else ''}, {size(report.bytes_out)} written to "
+        f"{safe(folder)}"
     )
     _files(
         [(item, f"{item.rejected:,} of {item.rows:,}") for item in report.files if item.rejected],

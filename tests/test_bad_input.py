@@ -28,6 +28,7 @@ from enrich.cli import main
 from enrich.first_pass import FirstPass
 from enrich.pipeline import OWN
 from enrich.progress import Progress
+from enrich.sinks.files import Folder
 
 HEADER = (
     "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\t{log}\n#open\t2026-11-22\n"
@@ -70,14 +71,14 @@ def uids(outcome: Outcome, name: str = "conn.ndjson") -> list[str]:
     [
         ("1\t2\t3\n", "row has 3 fields, the header names 9"),
         (ROW.format(n=9)[:-1] + "\tmore\n", "row has 10 fields, the header names 9"),
-        (row(9, ts="yesterday"), "field ts: 'yesterday' is not a time"),
-        (row(9, **{"id.orig_p": "70000"}), "field id.orig_p: '70000' is not a port"),
-        (row(9, **{"id.orig_p": "-1"}), "field id.orig_p: '-1' is not a port"),
-        (row(9, **{"id.resp_p": "22/tcp"}), "field id.resp_p: '22/tcp' is not a port"),
-        ("garbage\n", "row has 1 fields"),
-        ("# a comment of mine\n", "row has 1 fields"),
-        ("#fieldsmith\n", "row has 1 fields"),
-        ('{"ts": 1}\n', "row has 1 fields"),
+        (row(9, ts="yesterday"), "field ts: 'yesterday' is no time"),
+        (row(9, **{"id.orig_p": "70000"}), "field id.orig_p: '70000' is no port"),
+        (row(9, **{"id.orig_p": "-1"}), "field id.orig_p: '-1' is no port"),
+        (row(9, **{"id.resp_p": "22/tcp"}), "field id.resp_p: '22/tcp' is no port"),
+        ("garbage\n", "row has 1 field,"),
+        ("# a comment of mine\n", "row has 1 field,"),
+        ("#fieldsmith\n", "row has 1 field,"),
+        ('{"ts": 1}\n', "row has 1 field,"),
     ],
 )
 @pytest.mark.parametrize("form", ["ndjson", "native", "parquet"])
@@ -115,7 +116,7 @@ def test_wrong_elements_of_sets_are_rejected_in_every_format(run: Run, tmp_path:
     for form in ("ndjson", "native", "parquet"):
         outcome = run(file, "--format", form)
         assert [reject["line"] for reject in outcome.rejects] == [6, 7, 8]
-        assert outcome.rejects[0]["reason"] == "field n: '1,x' is not a set[count]"
+        assert outcome.rejects[0]["reason"] == "field n: '1,x' is no set[count]"
     assert run(file).records("x.ndjson") == [
         {"n": [1, 2], "b": [True, False], "t": [0.5]},
         {"n": None, "b": None, "t": None},
@@ -643,10 +644,23 @@ def test_out_that_is_the_input_is_refused(run: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["conn.log"]
 
 
+def test_what_a_killed_run_left_incomplete_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    day, alive = tmp_path / "out" / "day", os.getppid()
+    day.mkdir(parents=True)
+    dead = [day / f".conn.ndjson.{ended.pid}.part", tmp_path / "out" / f".0.{ended.pid}.part"]
+    others = [day / f".conn.ndjson.{alive}.part", day / ".conn.part", day / "conn.ndjson.part"]
+    for path in (*dead, *others):
+        path.write_text("half a line")
+    Folder(tmp_path / "out")
+    assert [path.exists() for path in (*dead, *others)] == [False, False, True, True, True]
+
+
 def test_an_input_is_never_written_over(run: Run, tmp_path: Path) -> None:
     (tmp_path / "conn.log").write_text(tsv(row(1)))
     outcome = run(tmp_path / "conn.log", "--format", "native", out=tmp_path)
-    assert outcome.status == UNWRITABLE
+    assert outcome.status == 2
     assert "is an input" in outcome.stderr
     assert (tmp_path / "conn.log").read_text() == tsv(row(1))
     assert run(tmp_path / "conn.log", out=tmp_path).status == GOOD
@@ -760,15 +774,21 @@ def test_an_empty_name_is_not_the_current_directory(
             assert f"{option} names nothing" in done.stderr
 
 
-def test_what_an_earlier_run_wrote_beside_its_logs_is_no_log(run: Run, tmp_path: Path) -> None:
-    first = run(ROOT / "examples/zeek", out=tmp_path / "in" / "old")
-    again = run(tmp_path / "in", out=tmp_path / "out")
+@pytest.mark.parametrize("form", ["ndjson", "native"])
+def test_what_an_earlier_run_wrote_does_not_count_again(run: Run, tmp_path: Path, form: str) -> None:
+    shutil.copytree(ROOT / "examples/zeek", tmp_path / "in" / "day")
+    first = run(tmp_path / "in", "--format", form, out=tmp_path / "in" / "old")
+    again = run(tmp_path / "in", "--format", form, out=tmp_path / "out")
     assert again.status == GOOD
-    assert again.rows["in"] == first.rows["out"]
-    assert "of no known log" not in again.stderr
-    reasons = {Path(item["name"]).name: item["reason"] for item in again.run["skipped"]}
-    own = {path.name for path in first.out.iterdir()} & {*OWN}
-    assert reasons.keys() == own == {*OWN}
+    assert again.rows == first.rows
+    assert again.outputs() == first.outputs()
+    wrote = {path.relative_to(first.out) for path in first.out.rglob("*") if path.is_file()}
+    assert {Path(item["name"]).relative_to(first.out) for item in again.run["skipped"]} == wrote
+    alone = run(first.out, out=tmp_path / "alone")
+    assert alone.status == NOTHING
+    assert "name the file to have it read" in alone.stderr
+    named = run(*(first.out / name for name in first.outputs()), out=tmp_path / "named")
+    assert named.rows["in"] == first.rows["out"]
 
 
 def test_an_output_directory_that_cannot_be_written_is_told_before_anything_is_read(

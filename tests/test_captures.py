@@ -18,6 +18,7 @@ from enrich.errors import SourceError
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "tests" / "data" / "zeek-package" / "site-a.pcap"
 CONN = ROOT / "examples" / "zeek" / "conn.log"
+EVE = ROOT / "examples" / "suricata" / "eve.json"
 HEADER = b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00" + bytes(8) + b"\xff\xff\x00\x00\x01\x00\x00\x00"
 
 
@@ -194,6 +195,16 @@ def test_what_an_analyzer_wrote_before_it_failed_is_kept(pretend, capture: Path,
     assert done.exit_code == 1
     assert "zeek ended with status 1: fatal error: truncated dump file" in done.stderr.replace("\n", " ")
     assert (tmp_path / "out" / "conn.ndjson").exists()
+
+
+def test_a_capture_that_breaks_off_is_told(pretend, capture: Path, tmp_path: Path) -> None:
+    """Suricata's exit status does not."""
+    pretend("suricata", f"cp {EVE} eve.json; echo 'E: pcap: error code -1 truncated dump file' >&2; echo 'i: done'")
+    done = pcap(capture, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "suricata: pcap: error code -1 truncated dump file" in done.stderr.replace("\n", " ")
+    [note] = json.loads((tmp_path / "out" / "run.json").read_text())["notes"]
+    assert note.endswith("one.pcap: suricata: pcap: error code -1 truncated dump file")
 
 
 def test_nothing_written_is_an_error(pretend, capture: Path, tmp_path: Path) -> None:

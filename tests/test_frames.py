@@ -163,13 +163,21 @@ def test_a_site_configuration_and_a_choice_of_enrichers(tmp_path: Path) -> None:
         enrich.enrich_frame(conn, only=["prots"])
 
 
+def test_what_is_no_frame_or_has_a_column_twice_is_refused() -> None:
+    with pytest.raises(TypeError, match="conn: expected a pandas DataFrame, got list"):
+        enrich.enrich_frame([])  # type: ignore[arg-type]
+    twice = pd.DataFrame([["a", "b"]], columns=["query", "query"])
+    with pytest.raises(ValueError, match="dns: several columns are called 'query'"):
+        enrich.enrich_frame(pd.DataFrame({"uid": ["C1"]}), others={"dns": twice})
+
+
 def test_what_cannot_be_read_is_told_and_the_rest_read(tmp_path: Path) -> None:
     path = tmp_path / "conn.log"
     path.write_text("#fields\tts\tuid\n#types\ttime\tstring\n1.0\tC1\nyesterday\tC2\n")
     with pytest.warns(UserWarning, match=r"conn\.log: 1 of its records could not be read; line 4: field ts"):
         df = enrich.read(path)
     assert df["uid"].tolist() == ["C1"]
-    assert df.attrs["rejects"] == [{"line": 4, "reason": "field ts: 'yesterday' is not a time", "raw": "yesterday\tC2"}]
+    assert df.attrs["rejects"] == [{"line": 4, "reason": "field ts: 'yesterday' is no time", "raw": "yesterday\tC2"}]
     with pytest.raises(SourceError, match=r"nothing\.log: No such file"):
         enrich.read(tmp_path / "nothing.log")
     path.write_text("hello\n")

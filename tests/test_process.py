@@ -102,8 +102,8 @@ def test_an_answer_that_cannot_be_written_is_told(output: Path, command: str) ->
 
 def test_standard_input_that_is_closed_is_empty(tmp_path: Path) -> None:
     done = shell(f"zeek-enrich run - --out {tmp_path / 'out'} <&-; echo $?; zeek-enrich lookup ip - <&-; echo $?")
-    assert done.stderr == ""
-    assert done.stdout.splitlines()[-2:] == ["0", "0"]
+    assert done.stderr.splitlines() == ["standard input: nothing came", "zeek-enrich: nothing could be read"]
+    assert done.stdout.splitlines()[-2:] == ["3", "0"]
 
 
 # ---- what stops it

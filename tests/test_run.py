@@ -71,9 +71,7 @@ def test_compressed_output_is_the_same_output(run: Run, form: str, compress: str
     assert packed.outputs() == [f"{name}{suffix}" for name in plain_one.outputs()]
     for name in plain_one.outputs():
         assert text(packed.out / f"{name}{suffix}") == text(plain_one.out / name)
-    for roll_up in ("hosts.ndjson", "findings.ndjson"):
-        (packed.out / roll_up).unlink()
-    again = run(packed.out)
+    again = run(*(packed.out / name for name in packed.outputs()))
     assert again.rows["out"] == plain_one.rows["out"]
 
 
@@ -276,7 +274,10 @@ def test_only_some_logs_are_written_and_the_others_still_give_evidence(run: Run)
 @pytest.mark.parametrize("path", [ZEEK, JSON, EVE])
 def test_a_log_that_is_not_there_is_told(run: Run, path: Path) -> None:
     outcome = run(path, "--logs", "conn,htp")
-    assert outcome.status == 0
+    assert outcome.status == 1
+    [note] = outcome.run["notes"]
+    assert note in outcome.stderr
+    assert run(path, "--logs", "conn,dnp3,alert").status == 0  # such logs there may be at another hour
     assert "no input holds a log called htp; there are: " in outcome.stderr
     assert outcome.stderr.count("htp") == 1
 
@@ -304,6 +305,20 @@ def test_logs_are_found_in_a_header_without_rows_and_in_an_empty_file(run: Run, 
     assert run(tmp_path / "x.log", "--logs", "ssh").status == 0
     (tmp_path / "ftp.log").write_text("")
     assert run(tmp_path / "ftp.log", "--logs", "ftp").status == 0
+
+
+def test_a_log_without_rows_has_columns_in_parquet_too(run: Run, tmp_path: Path) -> None:
+    lines = (ZEEK / "ssh.log").read_text().splitlines(keepends=True)
+    (tmp_path / "ssh.log").write_text("".join(line for line in lines if line.startswith("#")))
+    outcome = run(tmp_path / "ssh.log", "--format", "parquet")
+    assert (outcome.status, outcome.outputs(), outcome.rows["out"]) == (0, ["ssh.parquet"], 0)
+    whole = pl.read_parquet_schema(run(ZEEK / "ssh.log", "--format", "parquet").out / "ssh.parquet")
+    assert pl.read_parquet_schema(outcome.out / "ssh.parquet") == whole
+
+
+def test_the_summary_tells_what_was_left_out(run: Run) -> None:
+    outcome = run(ZEEK, "--logs", "conn", quiet=False)
+    assert f", {outcome.rows['left_out']:,} left out, " in outcome.stdout.replace("\n", " ")
 
 
 # ---- JSON that does not say which log it is
@@ -514,7 +529,7 @@ def test_the_first_rejects_are_told_and_all_are_listed(run: Run, tmp_path: Path,
     outcome = run(path)
     assert outcome.status == 1
     told = outcome.stderr.replace("\n", "")
-    assert told.count("row has 1 fields") == min(times, 5)
+    assert told.count("row has 1 field,") == min(times, 5)
     assert ("more rejected records" in told) == (times > 5)
     assert len(outcome.rejects) == times
 

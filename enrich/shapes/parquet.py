@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import IO
 
@@ -39,20 +40,47 @@ def _own(batch: Batch) -> pl.DataFrame:
 
 
 def objects(lines: pl.Series) -> pl.DataFrame:
-    """JSON objects as columns, their types inferred; what has no one type that Parquet knows is JSON text."""
+    """JSON objects as columns, their types inferred; what has no one type that Parquet knows is JSON text.
+
+    So is what is nested deeply: inferring its type takes long, and takes the stack.
+    """
     data = "\n".join(lines).encode()
-    try:
-        found = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
-        if found.height == lines.len() and not any(_childless(dtype) for dtype in found.dtypes):
-            return found
-    except pl.exceptions.PolarsError:
-        pass
+    many = lines.str.count_matches(r"[\[{]") > _DEPTH
+    outlines = {line: _outline(line) for line in lines.filter(many)}
+    if all(depth <= _DEPTH for _, depth in outlines.values()):
+        try:
+            found = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+            if found.height == lines.len() and not any(_childless(dtype) for dtype in found.dtypes):
+                return found
+        except pl.exceptions.PolarsError:
+            pass
     kinds: dict[str, set[str]] = {}
     for line in lines:
-        for name, value in json.loads(line).items():
+        for name, value in json.loads(outlines[line][0] if line in outlines else line).items():
             kinds.setdefault(name, set()).add(_kind(value))
     schema = {name: _TYPES.get(frozenset(found - {"null"}), pl.String) for name, found in kinds.items()}
     return pl.read_ndjson(io.BytesIO(data), schema=schema)
+
+
+_DEPTH = 32
+"""So many objects and lists may be in one another where types are inferred."""
+_MARK = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+
+
+def _outline(record: str) -> tuple[str, int]:
+    """A JSON record without what is in the objects and lists among its members, and how many are in one another."""
+    kept, at, depth, deepest = [], 0, 0, 0
+    for mark in _MARK.finditer(record):
+        if mark[0] in ("[", "{"):
+            depth += 1
+            deepest = max(deepest, depth)
+            if depth == 2:
+                kept.append(record[at : mark.end()])
+        elif mark[0] in ("]", "}"):
+            if depth == 2:
+                at = mark.start()
+            depth -= 1
+    return "".join([*kept, record[at:]]), deepest
 
 
 _TYPES: dict[frozenset[str], Type] = {

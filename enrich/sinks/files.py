@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import takewhile
@@ -14,7 +15,7 @@ from typing import BinaryIO
 import polars as pl
 import zstandard
 
-from enrich.errors import OutputError
+from enrich.errors import ConfigError, OutputError
 
 SUFFIXES = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 
@@ -25,9 +26,14 @@ _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+_PART = re.compile(r"\..+\.([0-9]{1,10})\.part")
+"""A file that a run, the number of whose process this is, has not yet given its name."""
+
+
 class Folder:
     """The output directory. Files appear in it when they are committed; an input is never written over.
 
+    What a run that was killed left incomplete there is removed.
     ``own`` are names that no input's output gets, because the run writes them itself.
     """
 
@@ -45,6 +51,11 @@ class Folder:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError.of(root, error) from error
+        for path in root.rglob(".*.part"):
+            part = _PART.fullmatch(path.name)
+            if part is not None and not _is_at_work(int(part[1])):
+                with suppress(OSError):
+                    path.unlink()
 
     def keep(self, inputs: Iterable[Path]) -> None:
         """Remember files that must not be written over."""
@@ -65,7 +76,7 @@ class Folder:
 
     def scratch(self) -> Path:
         """A new file's path, for what is only needed during the run."""
-        path = self.root / f".{os.getpid()}.{len(self._scratch)}.part"
+        path = self.root / f".{len(self._scratch)}.{os.getpid()}.part"
         self._scratch.append(path)
         return path
 
@@ -82,10 +93,21 @@ class Folder:
 
     def _opened(self, path: Path, compress: str = "none") -> OutFile:
         if path.parent.resolve() / path.name in self._inputs:
-            raise OutputError(f"{path}: is an input; name another directory with --out")
+            raise ConfigError(f"{path}: is an input; name another directory with --out")
         out = OutFile(path, compress)
         self._open.append(out)
         return out
+
+
+def _is_at_work(process: int) -> bool:
+    """Whether another process of that number runs. This one has written nothing yet, when it asks."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return process != os.getpid()
 
 
 class OutFile:

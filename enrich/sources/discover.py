@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -21,8 +22,10 @@ _HEADER = re.compile(rb"#(?:separator|fields|path|set_separator|types)[ \t]")
 _LINES = 100
 _STEM_LOG = re.compile(r"[A-Za-z0-9_-]+")
 STDIN = "-"
+OURS = "an earlier run wrote it; name the file to have it read"
+"""Why a file is skipped that would make records count twice: the logs that it came from are often there as well."""
 _BESIDE = ("findings.ndjson", "hosts.ndjson", "rejects.ndjson")
-"""What a run writes beside its logs and its ``run.json``; these would look like logs."""
+"""What a run writes beside its logs and its ``run.json``, which names these; all would look like logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,14 @@ def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile 
         elif not text:
             yield Skipped("''", "an empty name; for the current directory say .", wrong=True)
         elif text == STDIN:
-            yield found.one(_spool(spool), "standard input", PurePosixPath("stdin"), named=True, stdin=True)
+            copy = _spool(spool)
+            if copy.stat().st_size:
+                yield found.one(copy, "standard input", PurePosixPath("stdin"), named=True, stdin=True)
+            else:
+                yield Skipped("standard input", "nothing came", wrong=True)
         elif place in folders:
             base = PurePosixPath() if len(folders) == 1 else PurePosixPath(PurePosixPath(place).name)
-            for path in _walk(Path(text), Path(_real(out)), set()):
+            for path in _walk(Path(text), Path(_real(out)), set(), set()):
                 if isinstance(path, Skipped):
                     yield path
                 else:
@@ -97,8 +104,11 @@ def single(path: Path) -> LogFile:
     return found
 
 
-def _walk(folder: Path, out: Path, been: set[Path]) -> Iterator[Path | Skipped]:
-    """The files of a tree. Links to directories are followed (Zeek's ``current`` is one), each directory once."""
+def _walk(folder: Path, out: Path, been: set[Path], ours: set[Path]) -> Iterator[Path | Skipped]:
+    """The files of a tree, without ``ours``: what earlier runs wrote into it.
+
+    Links to directories are followed (Zeek's ``current`` is one), each directory once.
+    """
     real = Path(_real(folder))
     if real in been or real == out or out in real.parents:
         return
@@ -108,17 +118,26 @@ def _walk(folder: Path, out: Path, been: set[Path]) -> Iterator[Path | Skipped]:
     except OSError as error:
         yield Skipped(shown(folder), error.strerror or str(error), wrong=True)
         return
-    earlier = _BESIDE if folder / "run.json" in entries else ()
+    if folder / "run.json" in entries:
+        ours.update(folder / name for name in _written(folder / "run.json"))
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.name in earlier:
-            yield Skipped(shown(entry), "no log: an earlier run wrote it", wrong=False)
+        if entry in ours:
+            yield Skipped(shown(entry), OURS, wrong=False)
             continue
         if _is_folder(entry):
-            yield from _walk(entry, out, been)
+            yield from _walk(entry, out, been, ours)
         else:
             yield entry
+
+
+def _written(record: Path) -> list[str]:
+    """What a run wrote into the folder of its record; where that is another program's, what ours may be called."""
+    try:
+        return [*_BESIDE, *(str(name) for file in json.loads(record.read_bytes())["files"] for name in file["outputs"])]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return [*_BESIDE]
 
 
 def _spool(spool: Path) -> Path:

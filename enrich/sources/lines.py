@@ -161,6 +161,9 @@ def _blocks(stream: BinaryIO, progress: Progress) -> Iterator[bytes | Damage]:
         yield Damage(0, f"reading failed: {error.strerror or error}")
 
 
+_DOUBTFUL = "records before that may be wrong"
+
+
 def _gzip(stream: BinaryIO, data: bytes, progress: Progress) -> Iterator[bytes | Damage]:
     """Decompress all members, each as far as it goes, at most BLOCK bytes at a time (RFC 1952)."""
     member = before = zlib.decompressobj(_GZIP_WINDOW)
@@ -191,7 +194,7 @@ def _gzip(stream: BinaryIO, data: bytes, progress: Progress) -> Iterator[bytes |
                     return
     except zlib.error as error:
         yield from _up_to_the_error(before, data)
-        yield Damage(0, f"the gzip file is corrupt: {error}")
+        yield Damage(0, f"the gzip file is corrupt: {error}; {_DOUBTFUL}")
 
 
 def _up_to_the_error(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
@@ -229,7 +232,7 @@ def _zstd(stream: BinaryIO, data: bytes, progress: Progress) -> Iterator[bytes |
             data = stream.read(BLOCK)
             progress(len(data))
     except zstandard.ZstdError as error:
-        yield Damage(0, f"the zstd file is corrupt: {error}")
+        yield Damage(0, f"the zstd file is corrupt: {error}; {_DOUBTFUL}")
         return
     if fed:
         yield Damage(0, "the zstd file is truncated: it ends before its end mark")

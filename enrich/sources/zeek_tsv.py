@@ -141,9 +141,7 @@ class _Rows:
         if not wrong:
             return _asked(values, names), numbers, rejects
         lines = dict(self._numbered())
-        reasons = {
-            row: f"field {name}: {text[name][row][:80]!r} is not a {types[name]}" for row, name in reversed(wrong)
-        }
+        reasons = {row: f"field {name}: {text[name][row][:80]!r} is no {types[name]}" for row, name in reversed(wrong)}
         rejects += [Reject(numbers[row], reason, lines[numbers[row]]) for row, reason in reasons.items()]
         good = [row for row in range(len(numbers)) if row not in reasons]
         return _asked(values[good], names), [numbers[row] for row in good], rejects
@@ -183,7 +181,8 @@ class _Rows:
             if self.cut and number == last:
                 rejects.append(Reject(number, "the row is cut: the file ends in the middle of it", original))
             elif found != fields:
-                rejects.append(Reject(number, f"row has {found} fields, the header names {fields}", original))
+                has = "1 field" if found == 1 else f"{found} fields"
+                rejects.append(Reject(number, f"row has {has}, the header names {fields}", original))
             elif not rows.is_utf8(line):
                 rejects.append(Reject(number, "row is not valid UTF-8", original))
             else:

@@ -87,6 +87,17 @@ def holds_something(value: Any) -> bool:
     return value is not None
 
 
+@pytest.mark.parametrize("levels", [33, 300, 1000])
+def test_what_is_nested_deeply_is_text(levels: int) -> None:
+    """It would take the stack of whoever infers its type."""
+    deep = '{"a":' * levels + "1" + "}" * levels
+    records = [f'{{"n": 1, "deep": {deep}, "quoted": "}}[{{\\"", "list": [[1], [2]]}}', '{"n": 2, "deep": 5}']
+    found = parquet.objects(pl.Series(records))
+    assert found["n"].to_list() == [1, 2]
+    assert found["quoted"].to_list() == ['}[{"', None]
+    assert found["deep"].str.replace_all(" ", "").to_list() == [deep, "5"]
+
+
 def test_added_columns_have_their_types_and_names_of_their_own() -> None:
     raw = pl.Series(['{"app.name":"mine","n":1}', '{"n":2}'])
     batch = Batch("conn", Form.JSON, pl.DataFrame({"uid": [None, None]}), raw)

@@ -77,7 +77,7 @@ def test_a_mistake_deep_in_a_large_chunk_is_found_at_its_line() -> None:
     head = "#separator \\x09\n#path\tx\n#fields\tn\tv\n#types\tcount\tstring\n"
     batches, rejects, _ = read([Chunk((head + "".join(rows)).encode(), 1)])
     assert [(reject.line, reject.reason) for reject in rejects] == [
-        (123_461, "field n: 'none' is not a count"),
+        (123_461, "field n: 'none' is no count"),
         (150_005, "row has 3 fields, the header names 2"),
     ]
     (batch,) = batches
