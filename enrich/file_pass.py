@@ -196,7 +196,8 @@ class FilePass:
         """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
         for header in self.header:
             shape = self.means.shape
-            if self.parts if shape is None else not shape.one_file:
+            told = self.parts if shape is None else not shape.one_file
+            if told:
                 continue
             item = first
             if item is None or item.batch.frame.columns != header.empty.frame.columns:

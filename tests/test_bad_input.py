@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -653,7 +653,13 @@ def test_what_a_killed_run_left_incomplete_is_removed(tmp_path: Path) -> None:
     others = [day / f".conn.ndjson.{alive}.part", day / ".conn.part", day / "conn.ndjson.part"]
     for path in (*dead, *others):
         path.write_text("half a line")
-    Folder(tmp_path / "out")
+    folder = Folder(tmp_path / "out")
+    spool = folder.scratch()
+    spool.write_text("what this run keeps")
+    folder.open(PurePosixPath("day/conn.ndjson"))
+    folder.open(PurePosixPath("day/dns.ndjson"))
+    assert len([*day.glob(f".*.{os.getpid()}.part")]) == 2 and spool.exists()
+    folder.discard()
     assert [path.exists() for path in (*dead, *others)] == [False, False, True, True, True]
 
 

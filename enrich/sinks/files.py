@@ -33,7 +33,7 @@ _PART = re.compile(r"\..+\.([0-9]{1,10})\.part")
 class Folder:
     """The output directory. Files appear in it when they are committed; an input is never written over.
 
-    What a run that was killed left incomplete there is removed.
+    What a run that was killed left incomplete is removed where this one writes.
     ``own`` are names that no input's output gets, because the run writes them itself.
     """
 
@@ -51,11 +51,8 @@ class Folder:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError.of(root, error) from error
-        for path in root.rglob(".*.part"):
-            part = _PART.fullmatch(path.name)
-            if part is not None and not _is_at_work(int(part[1])):
-                with suppress(OSError):
-                    path.unlink()
+        self._tidied = {root}
+        _tidy(root)
 
     def keep(self, inputs: Iterable[Path]) -> None:
         """Remember files that must not be written over."""
@@ -94,13 +91,25 @@ class Folder:
     def _opened(self, path: Path, compress: str = "none") -> OutFile:
         if path.parent.resolve() / path.name in self._inputs:
             raise ConfigError(f"{path}: is an input; name another directory with --out")
+        if path.parent not in self._tidied:
+            self._tidied.add(path.parent)
+            _tidy(path.parent)
         out = OutFile(path, compress)
         self._open.append(out)
         return out
 
 
+def _tidy(folder: Path) -> None:
+    """Remove what a killed run left incomplete in a folder, in which this one has written nothing yet."""
+    for path in folder.glob(".*.part"):
+        part = _PART.fullmatch(path.name)
+        if part is not None and not _is_at_work(int(part[1])):
+            with suppress(OSError):
+                path.unlink()
+
+
 def _is_at_work(process: int) -> bool:
-    """Whether another process of that number runs. This one has written nothing yet, when it asks."""
+    """Whether another process of that number runs."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -22,6 +22,8 @@ _HEADER = re.compile(rb"#(?:separator|fields|path|set_separator|types)[ \t]")
 _LINES = 100
 _STEM_LOG = re.compile(r"[A-Za-z0-9_-]+")
 STDIN = "-"
+_LARGEST = 1 << 28
+"""So many bytes the record of a run may have."""
 OURS = "an earlier run wrote it; name the file to have it read"
 """Why a file is skipped that would make records count twice: the logs that it came from are often there as well."""
 _BESIDE = ("findings.ndjson", "hosts.ndjson", "rejects.ndjson")
@@ -135,7 +137,8 @@ def _walk(folder: Path, out: Path, been: set[Path], ours: set[Path]) -> Iterator
 def _written(record: Path) -> list[str]:
     """What a run wrote into the folder of its record; where that is another program's, what ours may be called."""
     try:
-        return [*_BESIDE, *(str(name) for file in json.loads(record.read_bytes())["files"] for name in file["outputs"])]
+        run = json.loads(record.read_bytes() if record.stat().st_size <= _LARGEST else b"")
+        return [*_BESIDE, *(str(name) for file in run["files"] for name in file["outputs"])]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return [*_BESIDE]
 

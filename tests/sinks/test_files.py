@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import zstandard
 
-from enrich.errors import OutputError
+from enrich.errors import ConfigError, OutputError
 from enrich.sinks.files import SUFFIXES, Folder
 
 
@@ -89,12 +89,12 @@ def test_an_input_is_never_written_over(folder: Folder, tmp_path: Path) -> None:
     (folder.root / "link").symlink_to(folder.root / "conn.log")
     folder.keep([folder.root / "link", tmp_path / "a" / ".." / "a" / "b" / "conn.log"])
     for name in ("conn.log", "link"):
-        with pytest.raises(OutputError, match="is an input; name another directory with --out"):
+        with pytest.raises(ConfigError, match="is an input; name another directory with --out"):
             folder.open(PurePosixPath(name))
     (tmp_path / "other").symlink_to(folder.root)
     again = Folder(tmp_path / "other")
     again.keep([folder.root / "conn.log"])
-    with pytest.raises(OutputError, match="is an input"):
+    with pytest.raises(ConfigError, match="is an input"):
         again.open(PurePosixPath("conn.log"))
 
 
