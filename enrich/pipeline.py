@@ -38,6 +38,8 @@ SHAPES: dict[str, Callable[[], Shape]] = {"ndjson": NdJson, "native": Native}
 OWN = ("run.json", "rejects.ndjson", *(f"{roll_up.name}.ndjson" for roll_up in registry.ROLL_UPS if roll_up.own_file))
 _ROLLED_LATER, _WRITTEN_LATER = 1, 2
 """So many batches may be with the roll-ups, and so many pieces of text on their way to the disk."""
+_AT_WORK = "it has not ended: it is still at work, or was killed"
+"""What the record of a run says until it has ended, since nobody can say it of one that is killed."""
 _AT_ONCE = 100
 """So many records of a roll-up are written at a time."""
 
@@ -74,6 +76,7 @@ class Run:
             self._check_logs(first_pass.found)
             if self.options.only and "addresses" not in self.options.only:
                 self._note(["--only leaves addresses out: hosts and findings know no host of the site's own"])
+            self._write_run(began, failed=_AT_WORK)
             self._enrich(files, first_pass, rejects)
             self._save_state()
             self._write_run(began)

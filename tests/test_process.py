@@ -109,6 +109,29 @@ def test_standard_input_that_is_closed_is_empty(tmp_path: Path) -> None:
 # ---- what stops it
 
 
+def test_a_run_that_is_killed_is_not_taken_for_the_one_before(run: Run, tmp_path: Path) -> None:
+    out = run(ZEEK).out
+    program = """
+import os, signal, sys
+from enrich.cli import main
+from enrich.sinks.files import OutFile
+commit = OutFile.commit
+def killed(self):
+    commit(self)
+    if self.path.name.startswith("dns"):
+        os.kill(os.getpid(), signal.SIGKILL)
+OutFile.commit = killed
+main(sys.argv[1:])
+"""
+    command = [sys.executable, "-c", program, "run", str(ZEEK), "--out", str(out), "--format", "native", "-q"]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert (out / "dns.log").exists() and [*out.glob(".*.part")]
+    told = CliRunner().invoke(main, ["findings", str(out)]).stderr
+    assert "the last run into it failed (it has not ended: it is still at work, or was killed)" in told
+    assert run(ZEEK, out=out).run["failed"] is None
+    assert [*out.glob(".*.part")] == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_leaves_nothing_half_written(tmp_path: Path, number: int) -> None:
     logs, out = tmp_path / "logs", tmp_path / "out"
