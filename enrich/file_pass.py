@@ -7,6 +7,7 @@ turns them into text, which one more writes.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from enrich.report import FileReport, Report
 from enrich.shapes import Enriched, Shape, parquet
 from enrich.sinks.files import SUFFIXES, Folder, OutFile
 from enrich.sources.discover import LogFile, shown
+from enrich.sources.rows import is_utf8
 from enrich.sources.zeek_tsv import Want
 from enrich.workers import Worker, ahead
 
@@ -240,6 +242,8 @@ class FilePass:
                 "reason": reject.reason,
                 "raw": reject.raw.decode("utf-8", "backslashreplace"),
             }
+            if not is_utf8(reject.raw):  # in the text, its bytes cannot be told from escapes that the log has
+                record["raw_base64"] = b64encode(reject.raw).decode()
             self.means.rejects.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
             if self.report.rejected < _TOLD:
                 self.means.progress.problem(f"{self.file.name}:{reject.line}: {reject.reason}")

@@ -73,7 +73,7 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
     Times (``ts``, and Zeek TSV's ``time`` fields) are UTC datetimes, intervals seconds, sets and vectors lists, unset
     fields missing. An EVE event is mapped to Zeek's vocabulary; its own text is in the column ``suricata``. Of an input
     that holds several logs, ``log`` chooses one; without it the column ``_path`` tells them apart. What could not be
-    read is told in a warning, and listed in the frame's ``attrs["rejects"]``. Raises SourceError.
+    read is told in a warning; records are listed in the frame's ``attrs["rejects"]``. Raises SourceError.
     """
     file = single(Path(path))
     frames: list[pl.DataFrame] = []
@@ -81,7 +81,8 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
     rejects: list[dict[str, Any]] = []
     for item in _items(file):
         if isinstance(item, Damage):
-            rejects.append({"line": item.line, "reason": item.reason, "raw": ""})
+            problem = f"{path}: line {item.line}: {item.reason}; everything before that was read"
+            warnings.warn(problem, stacklevel=2)
             continue
         for part in [item.empty] if isinstance(item, Header) else item:
             if isinstance(part, Reject):

@@ -15,6 +15,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -107,6 +108,7 @@ def test_bytes_that_are_not_utf8_are_rejected_and_kept_as_escapes(run: Run, file
     (reject,) = outcome.rejects
     assert reject["reason"] == "row is not valid UTF-8"
     assert "\\xff\\xfe" in reject["raw"]
+    assert b"\xff\xfe\t" in b64decode(reject["raw_base64"])
 
 
 def test_wrong_elements_of_sets_are_rejected_in_every_format(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -161,6 +162,15 @@ def test_a_site_configuration_and_a_choice_of_enrichers(tmp_path: Path) -> None:
     assert "orig.scope" not in out.columns
     with pytest.raises(ConfigError, match="no enricher is called 'prots'"):
         enrich.enrich_frame(conn, only=["prots"])
+
+
+def test_a_file_that_breaks_off_is_told(tmp_path: Path) -> None:
+    whole = gzip.compress((ZEEK / "ssh.log").read_bytes())
+    (tmp_path / "ssh.log.gz").write_bytes(whole[:-8])
+    with pytest.warns(UserWarning, match=r"ssh\.log\.gz: line \d+: .*; everything before that was read"):
+        df = enrich.read(tmp_path / "ssh.log.gz")
+    assert len(df) == len(enrich.read(ZEEK / "ssh.log"))
+    assert df.attrs["rejects"] == []
 
 
 def test_what_is_no_frame_or_has_a_column_twice_is_refused() -> None:
