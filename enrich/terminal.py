@@ -162,7 +162,7 @@ def summary(report: Report, folder: Path) -> None:
         (damaged, f"[red]{counted(damaged, 'file')} damaged[/red]"),
         (unread, f"[red]{counted(unread, 'input')} could not be read[/red]"),
         (again, f"{counted(again, 'file')} named more than once, read once"),
-        (others, f"{counted(others, 'file')} left alone: no logs"),
+        (others, f"{counted(others, 'file')} left alone: no logs, or an earlier run's"),
     ):
         if number:
             console.print(f"{what} (see run.json)")
