@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 import polars as pl
 
@@ -81,6 +83,12 @@ class Reject:
     reason: str
     raw: bytes
 
+    def record(self) -> dict[str, Any]:
+        """As it is told. In the text of what is not UTF-8, its bytes cannot be told from escapes that the log has."""
+        text = self.raw.decode("utf-8", "backslashreplace")
+        told = {"line": self.line, "reason": self.reason, "raw": text}
+        return told if text.encode() == self.raw else told | {"raw_base64": b64encode(self.raw).decode()}
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -88,6 +96,11 @@ class Damage:
 
     line: int
     reason: str
+
+    @property
+    def told(self) -> str:
+        """What the user has to know, beside where it is."""
+        return f"{self.reason}; everything before that was read"
 
 
 Item = Header | list[Batch] | list[Reject] | Damage

@@ -7,7 +7,6 @@ turns them into text, which one more writes.
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from enrich.report import FileReport, Report
 from enrich.shapes import Enriched, Shape, parquet
 from enrich.sinks.files import SUFFIXES, Folder, OutFile
 from enrich.sources.discover import LogFile, shown
-from enrich.sources.rows import is_utf8
 from enrich.sources.zeek_tsv import Want
 from enrich.workers import Worker, ahead
 
@@ -120,7 +118,7 @@ class FilePass:
             if self._is_written(item.empty.log):
                 self.header.append(item)
         elif isinstance(item, Damage):
-            self._problem(f"{self.file.name}:{item.line}: {item.reason}; everything before that was read")
+            self._problem(f"{self.file.name}:{item.line}: {item.told}")
         elif isinstance(item[0], Reject):
             self._reject([reject for reject in item if isinstance(reject, Reject)])
         elif isinstance(item[0], Batch):
@@ -196,21 +194,21 @@ class FilePass:
 
     def _write_header(self, first: Enriched | None = None) -> None:
         """Write header lines once it is known which columns are added: by the rows that follow, or by none."""
-        for header in self.header:
-            shape = self.means.shape
-            told = self.parts if shape is None else not shape.one_file
-            if told:
-                continue
-            item = first
-            if item is None or item.batch.frame.columns != header.empty.frame.columns:
-                added, _ = self.means.engine.enrich(header.empty)
-                item = Enriched.of(header.empty, added)
-            if shape is None:
-                self._write_part(item)  # no rows, but columns
-                continue
-            lines = pl.DataFrame({"line": shape.header(header.text, item)})
-            self.means.writer.later(partial(self._output("").write_lines, lines))
+        shape = self.means.shape
+        if shape is not None and shape.one_file:
+            for header in self.header:
+                item = first
+                if item is None or item.batch.frame.columns != header.empty.frame.columns:
+                    item = self._without_rows(header)
+                lines = pl.DataFrame({"line": shape.header(header.text, item)})
+                self.means.writer.later(partial(self._output("").write_lines, lines))
+        elif shape is None and self.header and not self.parts:
+            self._write_part(self._without_rows(self.header[0]))
         self.header = []
+
+    def _without_rows(self, header: Header) -> Enriched:
+        added, _ = self.means.engine.enrich(header.empty)
+        return Enriched.of(header.empty, added)
 
     def _write_part(self, item: Enriched) -> None:
         log = self._log_in_name(item.batch.log)
@@ -236,14 +234,7 @@ class FilePass:
 
     def _reject(self, rejects: list[Reject]) -> None:
         for reject in rejects:
-            record = {
-                "file": self.file.name,
-                "line": reject.line,
-                "reason": reject.reason,
-                "raw": reject.raw.decode("utf-8", "backslashreplace"),
-            }
-            if not is_utf8(reject.raw):  # in the text, its bytes cannot be told from escapes that the log has
-                record["raw_base64"] = b64encode(reject.raw).decode()
+            record = {"file": self.file.name, **reject.record()}
             self.means.rejects.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
             if self.report.rejected < _TOLD:
                 self.means.progress.problem(f"{self.file.name}:{reject.line}: {reject.reason}")

@@ -46,10 +46,9 @@ def enrich_frame(
     name of one of the frame's own is called ``enrich.<name>``. Raises ConfigError and TableError, TypeError for what is
     no frame, and ValueError for columns of one name.
     """
-    for name, frame in {**(others or {}), log: df}.items():
-        _check(frame, name)
     engine = Engine(_tables(None if config is None else Path(config)), tuple(only))
     for name, frame in {**(others or {}), log: df}.items():
+        _check(frame, name)
         wanted = engine.survey.wanted(name)
         if wanted:
             engine.survey.add(_batch(frame, name, wanted))
@@ -81,13 +80,11 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
     rejects: list[dict[str, Any]] = []
     for item in _items(file):
         if isinstance(item, Damage):
-            problem = f"{path}: line {item.line}: {item.reason}; everything before that was read"
-            warnings.warn(problem, stacklevel=2)
+            warnings.warn(f"{path}: line {item.line}: {item.told}", stacklevel=2)
             continue
         for part in [item.empty] if isinstance(item, Header) else item:
             if isinstance(part, Reject):
-                raw = part.raw.decode("utf-8", "backslashreplace")
-                rejects.append({"line": part.line, "reason": part.reason, "raw": raw})
+                rejects.append(part.record())
             elif log in (None, part.log):
                 frames.append(_records(part))
                 seen.add(part.log)
