@@ -98,9 +98,11 @@ class Banners:
         return Banner(**{name: value for name, value in found.items() if value})
 
     def prepare(self, service: str) -> None:
-        """Read the tables of a service; else this is done when its first banner comes. Raises TableError."""
-        if service in self.services:
-            self.parse(service, "")
+        """Read what a site has of its own for a service; all else waits for the first banner. Raises TableError."""
+        if any(path.stem == service for path in self._overlays):
+            self._load_rules(service)
+        if self._recog is not None:
+            self._recog.files(service)
 
     def _with_recog(self, service: str, text: str, ours: Fields, knowledge: Knowledge) -> Fields:
         theirs = self._recog.match(service, text) if self._recog is not None else None

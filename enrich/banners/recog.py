@@ -126,7 +126,7 @@ class Recog:
 
     def match(self, service: str, text: str) -> Fields | None:
         """The fields of a banner as this package calls them, from the first file that matches it, or None."""
-        for file in self._of(service):
+        for file in self.files(service):
             found = file.match(text)
             if found is not None:
                 return banner_fields(found)
@@ -139,7 +139,8 @@ class Recog:
             found.setdefault(read_header(path).matches or path.stem, []).append(path)
         return found
 
-    def _of(self, service: str) -> list[RecogFile]:
+    def files(self, service: str) -> list[RecogFile]:
+        """The files for a service, read now if they were not yet. Raises TableError."""
         if service not in self._files:
             wanted = MATCHES.get(service, ())
             self._files[service] = [RecogFile(path) for name in wanted for path in self._by_matches.get(name, ())]

@@ -265,8 +265,10 @@ class TorrentUser:
         self.bulk_peers = Distinct(("host",), "peer", size=64, values=False)
         self.observed = Tally(("host",), most=50_000)
         self.observed_flows = Sample(("host",), ("uid",), size=size, most=50_000)
-        tallies, samples = (self.contacts, self.bulk, self.observed), (self.contact_flows, self.bulk_flows)
-        self.bounded = (*tallies, *samples, self.observed_flows)
+        self.bounded = (
+            *(self.contacts, self.bulk, self.observed),
+            *(self.contact_flows, self.bulk_flows, self.observed_flows),
+        )
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one conn batch."""

@@ -51,8 +51,8 @@ class Folder:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError.of(root, error) from error
-        self._tidied = {root}
-        _tidy(root)
+        self._tidied: set[Path] = set()
+        self._tidy(root)
 
     def keep(self, inputs: Iterable[Path]) -> None:
         """Remember files that must not be written over."""
@@ -91,25 +91,25 @@ class Folder:
     def _opened(self, path: Path, compress: str = "none") -> OutFile:
         if path.parent.resolve() / path.name in self._inputs:
             raise ConfigError(f"{path}: is an input; name another directory with --out")
-        if path.parent not in self._tidied:
-            self._tidied.add(path.parent)
-            _tidy(path.parent)
+        self._tidy(path.parent)
         out = OutFile(path, compress)
         self._open.append(out)
         return out
 
-
-def _tidy(folder: Path) -> None:
-    """Remove what a killed run left incomplete in a folder, in which this one has written nothing yet."""
-    for path in folder.glob(".*.part"):
-        part = _PART.fullmatch(path.name)
-        if part is not None and not _is_at_work(int(part[1])):
-            with suppress(OSError):
-                path.unlink()
+    def _tidy(self, folder: Path) -> None:
+        """Remove what a killed run left incomplete in a folder, before this one writes there."""
+        if folder in self._tidied:
+            return
+        self._tidied.add(folder)
+        for path in folder.glob(".*.part"):
+            part = _PART.fullmatch(path.name)
+            if part is not None and not _is_at_work(int(part[1])):
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _is_at_work(process: int) -> bool:
-    """Whether another process of that number runs."""
+    """Whether another process of that number runs: this one has written nothing yet where it asks."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

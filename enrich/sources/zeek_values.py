@@ -60,15 +60,22 @@ def _lists(
 ) -> tuple[pl.Series, pl.Series | None]:
     """Sets and vectors, each a list, and which cells hold an element that is not of the type."""
     empty = (values == dialect.empty_field).fill_null(False) if dialect.empty_field in marks else None
-    cells = values if empty is None or not empty.any() else values.set(empty, None)
+    if empty is None or not empty.any():
+        return _elements(values, inner, dialect, marks)
     none = pl.Series(values.name, [[]], column_type(f"vector[{inner}]")).new_from_index(0, values.len())
-    if empty is not None and empty.all():
+    if empty.all():
         return none, None
+    lists, wrong = _elements(values.set(empty, None), inner, dialect, marks)
+    return none.zip_with(empty, lists), wrong
+
+
+def _elements(
+    cells: pl.Series, inner: str, dialect: Dialect, marks: frozenset[str]
+) -> tuple[pl.Series, pl.Series | None]:
+    """Cells that hold elements, or nothing."""
     several = cells.str.contains(dialect.set_separator, literal=True).any()
     lists, wrong = (_split if several else _alone)(cells, inner, dialect, marks)
-    if empty is not None and cells is not values:
-        lists = none.zip_with(empty, lists)
-    return lists.alias(values.name), wrong
+    return lists.alias(cells.name), wrong
 
 
 def _alone(cells: pl.Series, inner: str, dialect: Dialect, marks: frozenset[str]) -> tuple[pl.Series, pl.Series | None]:
