@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from socket import AF_INET6, inet_pton
 
 import numpy as np
 import polars as pl
 
 from enrich.errors import TableError
+from enrich.ip_numbers import IpNumbers, ip_numbers
 
-_MAPPED = bytes(10) + b"\xff\xff"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -32,40 +30,37 @@ class Prefixes:
                 networks.setdefault(ipaddress.ip_network(text), value)
             except ValueError as error:
                 raise TableError(f"not an address prefix: {error}") from error
-        four = [(network, value) for network, value in networks.items() if network.version == 4]
-        six = [(network, value) for network, value in networks.items() if network.version == 6]
-        pieces = list(_pieces(four, default))
-        self._edges = np.array([edge for edge, _ in pieces], dtype=np.uint64)
-        self._values = pl.Series([value for _, value in pieces], dtype=pl.String)
-        pieces = list(_pieces(six, default))
-        self._six_edges = [edge for edge, _ in pieces]
-        self._six_values = [value for _, value in pieces]
+        four, six = ([item for item in networks.items() if item[0].version == version] for version in (4, 6))
+        self._four, self._six = _Pieces(four, 4, default), _Pieces(six, 16, default)
 
     def of(self, addresses: pl.Series) -> pl.Series:
         """The value of each address, as strings; null for null and for what is no address."""
-        text = addresses.cast(pl.String)
-        octets = text.str.split_exact(".", 3).struct.unnest()
-        place = [
-            pl.col(name).cast(pl.UInt8, strict=False).cast(pl.UInt64) * 256 ** (3 - at)
-            for at, name in enumerate(octets.columns)
-        ]
-        number = octets.select((place[0] + place[1] + place[2] + place[3]).alias("number")).to_series()
-        is_four = (number.is_not_null() & (text.str.count_matches(".", literal=True) == 3)).fill_null(False)
-        at = np.searchsorted(self._edges, number.fill_null(0).to_numpy(), side="right") - 1
-        out = self._values.gather(at).set(~is_four, None)
-        rest = (~is_four & text.is_not_null()).arg_true()
-        return out.scatter(rest, [self._six(value) for value in text.gather(rest)]) if rest.len() else out
+        return self.of_numbers(ip_numbers(addresses))
 
-    def _six(self, text: str) -> str | None:
-        try:
-            packed = inet_pton(AF_INET6, text.partition("%")[0])
-        except (OSError, ValueError):
-            return None
-        if packed.startswith(_MAPPED):
-            at = np.searchsorted(self._edges, int.from_bytes(packed[12:]), side="right") - 1
-            value: str | None = self._values[int(at)]
-            return value
-        return self._six_values[bisect_right(self._six_edges, int.from_bytes(packed)) - 1]
+    def of_numbers(self, numbers: IpNumbers) -> pl.Series:
+        """The same, of addresses as numbers."""
+        out = pl.Series([None], dtype=pl.String).new_from_index(0, len(numbers.low))
+        for chosen, pieces in ((numbers.is_four, self._four), (numbers.is_six, self._six)):
+            rows = np.flatnonzero(chosen)
+            if len(rows):
+                out = out.scatter(rows, pieces.of(numbers.at(rows)))
+        return out
+
+
+class _Pieces:
+    """The addresses of one version, so many bytes wide, cut at every prefix's border."""
+
+    def __init__(self, networks: Sequence[tuple[Network, str]], width: int, default: str | None) -> None:
+        pieces = [piece for piece in _pieces(networks, default) if piece[0] < 256**width]
+        self._width = width
+        self._values = pl.Series([value for _, value in pieces], dtype=pl.String)
+        self._edges = np.array([edge.to_bytes(width) for edge, _ in pieces], f"S{width}")
+
+    def of(self, numbers: IpNumbers) -> pl.Series:
+        """The value of each address."""
+        octets = np.stack([numbers.high, numbers.low], axis=1).astype(">u8").view(np.uint8)[:, -self._width :]
+        keys = np.ascontiguousarray(octets).view(f"S{self._width}").ravel()  # in the order of their numbers
+        return self._values.gather(np.searchsorted(self._edges, keys, side="right") - 1)
 
 
 def _pieces(networks: Sequence[tuple[Network, str]], default: str | None) -> Iterator[tuple[int, str | None]]:

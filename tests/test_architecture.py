@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "model",
         "batch",
         "icmp",
+        "ip_numbers",
         "json_texts",
         "keyed",
         "machine",
@@ -36,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "workers",
     ),
     ("dns_answers", "protocol_sets", "tally", "texts"),
-    ("columns", "tables", "fingerprints", "prefixes"),
+    ("columns", "tables", "fingerprints", "mmdb", "prefixes"),
     # What is known: mapping tables as objects.
     (
         "applications",

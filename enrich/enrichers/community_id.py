@@ -6,7 +6,6 @@ Nearly every flow has its own, so this is worked out in columns, not a value at 
 from __future__ import annotations
 
 import io
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from enrich.icmp import ANSWERS, ANSWERS6
+from enrich.ip_numbers import FOUR, SIX, Bools, IpNumbers, Numbers, ip_numbers
 from enrich.model import Added, Enricher, Memo, Resources, Use, Work
 from enrich.sha1 import Words, digests
 
@@ -22,10 +22,7 @@ _ICMP6 = 58
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", dtype=np.uint8)
 _PAIRS = np.stack([_BASE64.repeat(64), np.tile(_BASE64, 64)], axis=1).view(np.uint16).ravel()
 """The two base64 digits of each number of twelve bits, as one number of two bytes."""
-_ADDRESS = {"high": pl.UInt64, "low": pl.UInt64, "width": pl.UInt8}
-Numbers = npt.NDArray[np.uint64]
 Ports = npt.NDArray[np.uint32]
-Bools = npt.NDArray[np.bool_]
 
 
 class _Ends(NamedTuple):
@@ -52,14 +49,14 @@ class _Ends(NamedTuple):
 
     def words(self, width: int) -> list[Words]:
         """The addresses in words of 32 bits."""
-        if width == 4:
+        if width == FOUR:
             return [self.low.astype(np.uint32)]
         return [word.astype(np.uint32) for half in self[:2] for word in (half >> np.uint64(32), half)]
 
 
 def prepare(_: Resources) -> Work:
     """No table needed; the numbers that addresses are, each address once."""
-    addresses = Memo(("address",), tuple(_ADDRESS), _numbers)
+    addresses = Memo(("address",), IpNumbers._fields, _numbers)
 
     def work(flows: pl.DataFrame) -> pl.DataFrame:
         orig, resp = (addresses.apply(flows.select(address=side)) for side in ("orig", "resp"))
@@ -79,7 +76,7 @@ def community_ids(flows: pl.DataFrame, orig: Added, resp: Added) -> pl.Series:
         _Ends(side.column("high").to_numpy(), side.column("low").to_numpy(), port.to_numpy().astype(np.uint32))
         for side, port in ((orig, flows["orig_port"].fill_null(0)), (resp, flows["resp_port"].fill_null(0)))
     )
-    for width in (4, 16):
+    for width in (FOUR, SIX):
         rows = np.flatnonzero(usable & (widths[0] == width) & (widths[1] == width))
         if len(rows):
             found = _texts(_hashes(width, number[rows], first.at(rows), second.at(rows)))
@@ -88,22 +85,11 @@ def community_ids(flows: pl.DataFrame, orig: Added, resp: Added) -> pl.Series:
 
 
 def _numbers(keys: pl.DataFrame) -> pl.DataFrame:
-    """Each address as two numbers of 64 bits (an IPv4 address as the lower one), and its width in bytes; 0 for none."""
-    packed = [_pack(text) if text is not None else b"" for text in keys["address"]]
-    table = np.frombuffer(b"".join(address.rjust(16, b"\0") for address in packed), dtype=">u8").reshape(-1, 2)
-    columns = (table[:, 0].astype(np.uint64), table[:, 1].astype(np.uint64), [len(address) for address in packed])
-    return pl.DataFrame(dict(zip(_ADDRESS, columns, strict=True)), schema=_ADDRESS)
-
-
-def _pack(text: str) -> bytes:
-    try:
-        return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
-    except (OSError, ValueError):  # no address; a text with NUL
-        return b""
+    return pl.DataFrame(ip_numbers(keys["address"])._asdict())
 
 
 def _hashes(width: int, number: Ports, orig: _Ends, resp: _Ends) -> list[Words]:
-    if width == 16:
+    if width == SIX:
         number = np.where(number == 1, np.uint32(_ICMP6), number)
     one_way, port = _answered(number, orig.port, resp.port)
     resp = resp._replace(port=port)

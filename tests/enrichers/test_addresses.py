@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mmdb
 import polars as pl
 import pytest
 
-from enrich.enrichers.addresses import COUNTRY, ENRICHER, open_database
-from enrich.errors import ConfigError
-from enrich.tables import MAPPINGS, Tables
+from enrich.enrichers.addresses import ENRICHER
+from enrich.tables import Tables
 
 
 def looked_up(*addresses: str | None, tables: Tables | None = None) -> list[dict[str, Any]]:
@@ -64,35 +64,10 @@ def test_country_of_public_addresses_only() -> None:
     assert {row["asn"] for row in rows} == {None}
 
 
-def test_a_site_s_own_database_is_asked_first_and_the_shipped_one_fills_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from enrich.enrichers import addresses
-
-    (tmp_path / "own.mmdb").touch()
-    real = open_database
-
-    def opened(path: Path) -> addresses.Lookup:
-        if path.name == "own.mmdb":
-            return lambda address: {"asn": 15169, "as_org": "Ours"} if address == "8.8.8.8" else {"country": "ZZ"}
-        return real(path)
-
-    monkeypatch.setattr(addresses, "open_database", opened)
-    tables = Tables({"databases": {"city": "own.mmdb"}}, tmp_path / "site.toml")
+def test_a_site_s_own_databases_are_asked_first_and_the_shipped_one_fills_in(tmp_path: Path) -> None:
+    mmdb.write(tmp_path / "asn.mmdb", {"8.8.8.0/24": {"asn": 15169, "as_name": "Ours"}})
+    mmdb.write(tmp_path / "city.mmdb", {"193.0.0.0/16": {"country": "ZZ"}})
+    tables = Tables({"databases": {"asn": "asn.mmdb", "city": "city.mmdb"}}, tmp_path / "site.toml")
     google, other = looked_up("8.8.8.8", "193.0.6.139", tables=tables)
     assert google == {"scope": "public", "country": "US", "asn": 15169, "as_org": "Ours"}
     assert other["country"] == "ZZ"
-
-
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.mmdb"
-    bad.write_bytes(b"nothing of the kind")
-    with pytest.raises(ConfigError, match=r"bad\.mmdb: not a MaxMind-format database"):
-        open_database(bad)
-
-
-def test_the_shipped_database_gives_codes_of_two_letters() -> None:
-    look_up = open_database(MAPPINGS / COUNTRY)
-    assert look_up("8.8.8.8") == {"country": "US", "asn": None, "as_org": None}
-    with pytest.raises(ValueError, match="IP"):
-        look_up("nonsense")
