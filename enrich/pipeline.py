@@ -28,7 +28,7 @@ from enrich.shapes.native import Native
 from enrich.shapes.ndjson import NdJson
 from enrich.sinks.files import Folder, OutFile
 from enrich.sources import eve, zeek_json, zeek_tsv
-from enrich.sources.discover import OURS, LogFile, discover
+from enrich.sources.discover import OURS, LogFile, compressed_beside, discover
 from enrich.sources.lines import read_chunks
 from enrich.state import State
 from enrich.tables import Tables
@@ -147,6 +147,10 @@ class Run:
             what = f"what is there looks like a log, but {OURS}" if ours else "no Zeek or Suricata log is in the input"
             raise SourceError(f"nothing could be read{'' if told else f': {what}'}")
         self.folder.keep(file.path for file in files)
+        if twice := compressed_beside(files):
+            more = f" (and {len(twice) - 1:,} more)" if len(twice) > 1 else ""
+            beside = f"{twice[0].name}{more} is read beside a file of its name without the suffix"
+            self._note([f"{beside}: if they hold the same records, these count twice"])
         return files
 
     def _enrich(self, files: list[LogFile], first_pass: FirstPass, rejects: OutFile) -> None:

@@ -484,6 +484,21 @@ def test_a_folder_and_its_files_are_read_once(run: Run, tmp_path: Path) -> None:
     assert run(folder, folder).outputs() == ["conn.ndjson", "sub/ssh.ndjson"]
 
 
+def test_a_compressed_file_beside_one_of_its_name_is_told(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, name in enumerate(("conn.log", "ssh.log")):
+        text = tsv(row(number), log=name.removesuffix(".log"))
+        (folder / name).write_text(text)
+        (folder / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+    (folder / "dns.log.gz").write_bytes(gzip.compress(tsv(row(3), log="dns").encode()))
+    outcome = run(folder)
+    assert outcome.status == GOOD
+    assert outcome.rows["in"] == 5
+    (note,) = (note for note in outcome.run["notes"] if "count twice" in note)
+    assert note.startswith(f"{folder}/conn.log.gz (and 1 more) is read beside a file of its name")
+
+
 def test_a_name_that_is_too_long_and_links_in_a_circle(run: Run, tmp_path: Path, file: Path) -> None:
     file.write_text(tsv(row(1)))
     (tmp_path / "a").symlink_to("b")

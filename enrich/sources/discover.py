@@ -98,6 +98,16 @@ def discover(inputs: Iterable[str], out: Path, spool: Path) -> Iterator[LogFile 
         been.add(place)
 
 
+def compressed_beside(files: Iterable[LogFile]) -> list[LogFile]:
+    """The compressed files that are read beside one of their name without the suffix: perhaps the same records."""
+    paths = {file.path: file for file in files}
+    return [
+        file
+        for path, file in paths.items()
+        if path.name != (plain := _COMPRESSED.sub("", path.name)) and path.with_name(plain) in paths
+    ]
+
+
 def single(path: Path) -> LogFile:
     """Look at one file. Raises SourceError for what is no log."""
     found = _Found().one(path, str(path), PurePosixPath(path.name), named=True)
