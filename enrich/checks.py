@@ -15,12 +15,15 @@ from enrich.enrichers.banners import FOLDER as BANNERS
 from enrich.enrichers.ports import CARE
 from enrich.errors import ConfigError, TableError, meant
 from enrich.inferences import Inferences
+from enrich.ip_numbers import ip_numbers
 from enrich.logs import Logs
+from enrich.mmdb import Database
 from enrich.names import host_name
 from enrich.ports import IN_USE, REGISTRY, expand
 from enrich.prefixes import Prefixes
 from enrich.tables import Tables, provenance, read_csv, read_toml
 
+_ASKED = ("1.1.1.1", "8.8.8.8", "2001:4860:4860::8888")
 VALUE_OF_PREFIX = {"addresses": "scope", networks.FOLDER: "application"}
 
 
@@ -34,7 +37,7 @@ class Result:
 
 
 def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None = None) -> Iterator[Result]:
-    """Check the tables whose name begins with one of ``names`` (all, if none), then the site's own.
+    """Check the tables whose name begins with one of ``names`` (all, if none), then the site's own and its databases.
 
     Raises ConfigError for a name that no table's begins with, before anything is checked.
     """
@@ -51,10 +54,23 @@ def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None
     for name in tables.settings("tables") if not names else ():
         for path in tables.overlays(name):
             yield _checked(str(path), path, name, tables)
+    for name in tables.settings("databases") if not names else ():
+        yield _database(name, tables)
     if recog is not None:
         from enrich.banners.recog import check_recog
 
         yield from (Result(item.table, item.found, item.problem) for item in check_recog(recog))
+
+
+def _database(name: str, tables: Tables) -> Result:
+    """Open a database of the site's own, and ask it."""
+    try:
+        path = tables.setting_path("databases", name)
+        database = Database(path or Path())
+        database.of(ip_numbers(pl.Series(_ASKED)))
+        return Result(str(path), f"database {database.kind}; {database.built}")
+    except ConfigError as error:
+        return Result(f"databases.{name}", problem=str(error))
 
 
 def _shipped(tables: Tables) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from socket import AF_INET6, inet_pton
 from typing import Any, NamedTuple
 
@@ -10,10 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 Numbers = npt.NDArray[np.uint64]
-Bools = npt.NDArray[np.bool_]
 FOUR, SIX = 4, 16
 """Bytes of an address of either family."""
-_MAPPED = np.uint64(0xFFFF)
+_HALF, _LOW, _MAPPED = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(0xFFFF)
 
 
 class IpNumbers(NamedTuple):
@@ -27,18 +27,16 @@ class IpNumbers(NamedTuple):
         """Those of some rows."""
         return IpNumbers(*(column[rows] for column in self))
 
-    @property
-    def is_four(self) -> Bools:
-        """Which are IPv4 addresses, as such or within IPv6 (IPv4-mapped, RFC 4291 section 2.5.5.2)."""
-        mapped = (self.width == SIX) & (self.high == 0) & (self.low >> np.uint64(32) == _MAPPED)
-        four: Bools = (self.width == FOUR) | mapped
-        return four
+    def address(self, row: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+        """That of one row, which has one."""
+        high, low = int(self.high[row]), int(self.low[row])
+        return ipaddress.IPv4Address(low) if self.width[row] == FOUR else ipaddress.IPv6Address(high << 64 | low)
 
-    @property
-    def is_six(self) -> Bools:
-        """Which are IPv6 addresses that hold no IPv4 address."""
-        six: Bools = (self.width == SIX) & ~self.is_four
-        return six
+    def unmapped(self) -> IpNumbers:
+        """The same, an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) as the IPv4 address that it holds."""
+        mapped = (self.width == SIX) & (self.high == 0) & (self.low >> _HALF == _MAPPED)
+        low = np.where(mapped, self.low & _LOW, self.low)
+        return IpNumbers(self.high, low, np.where(mapped, np.uint8(FOUR), self.width))
 
 
 def ip_numbers(texts: pl.Series) -> IpNumbers:

@@ -6,7 +6,10 @@ Source: the MaxMind DB file format specification, version 2.0.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +22,52 @@ from enrich.ip_numbers import FOUR, SIX, IpNumbers, Numbers
 
 TELLS = {"country": pl.String, "asn": pl.UInt32, "as_org": pl.String}
 Record = dict[str, object]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Nodes = npt.NDArray[np.int64]
+# The kinds that MaxMind's own library knows, in its words, and its methods for them.
+_METHODS = {
+    "GeoLite2-ASN": "asn",
+    "GeoIP2-ISP": "isp",
+    "Enterprise": "enterprise",
+    "City": "city",
+    "Country": "country",
+}
+_COUNTRY, _ASN = re.compile("[A-Za-z]{2}"), re.compile("[0-9]{1,10}")
 
 
 class Database:
-    """Country, number and organisation of the autonomous system of addresses, as far as a database tells them."""
+    """Country, number and organisation of the autonomous system of addresses, as far as a database tells them.
+
+    ``kind`` is what its publisher calls its kind, ``built`` the day on which it was made.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open it. Raises ConfigError for what is no such database."""
         import maxminddb
 
-        self._path, self._broken = path, maxminddb.InvalidDatabaseError
+        self.path, self._broken = path, maxminddb.InvalidDatabaseError
         try:
             reader = maxminddb.open_database(str(path))
             about = reader.metadata()
             self._tree = _Tree(path, about.node_count, about.record_size, about.ip_version)
-        except (OSError, ValueError, self._broken) as error:
+            self.kind = about.database_type
+            self.built = datetime.fromtimestamp(about.build_epoch, UTC).date().isoformat()
+        except (OSError, ValueError, OverflowError, self._broken) as error:
             raise ConfigError(f"{path}: not a MaxMind-format database: {error}") from error
-        self._look_up = _geoip2(path, about.database_type) or _flat(reader)
+        self._read = _geoip2(path, about.database_type) or _plainly(reader)
 
-    def of(self, texts: pl.Series, numbers: IpNumbers) -> pl.DataFrame:
-        """What is told of addresses, given as texts and as numbers: the columns of ``TELLS``, null where nothing is.
+    def of(self, numbers: IpNumbers) -> pl.DataFrame:
+        """What is told of addresses, given as numbers, unmapped: the columns of ``TELLS``, null where nothing is.
 
         Raises ConfigError where the database is damaged.
         """
         records, first, of_row = np.unique(self._tree.records(numbers), return_index=True, return_inverse=True)
-        samples = texts.gather(first).str.split("%").list.first()
         try:
-            told = [self._look_up(text) if record else {} for record, text in zip(records, samples, strict=True)]
-        except self._broken as error:
-            raise ConfigError(f"{self._path}: damaged: {error}") from error
+            told = [
+                self._read(numbers.address(row)) if record else {} for record, row in zip(records, first, strict=True)
+            ]
+        except (self._broken, ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{self.path}: damaged: {error}") from error
         columns = {name: [record.get(name) for record in told] for name in TELLS}
         return pl.DataFrame(columns, schema=TELLS, strict=False)[of_row]
 
@@ -101,54 +120,49 @@ class _Tree:
         return number
 
 
-def _flat(reader: Any) -> Callable[[str], Record]:
-    """How a database is asked that MaxMind's own library does not know."""
-
-    def look_up(address: str) -> Record:
-        record = reader.get(address)
-        if not isinstance(record, dict):
-            return {}
-        country = record.get("country_code") or record.get("country")
-        if isinstance(country, dict):
-            country = country.get("iso_code")
-        asn = record.get("autonomous_system_number") or record.get("asn")
-        org = record.get("autonomous_system_organization") or record.get("as_name") or record.get("organization")
-        number = asn.upper().removeprefix("AS") if isinstance(asn, str) else asn
-        return {
-            "country": country if isinstance(country, str) and len(country) == 2 else None,
-            "asn": int(number) if isinstance(number, int) or (isinstance(number, str) and number.isdecimal()) else None,
-            "as_org": org if isinstance(org, str) else None,
-        }
-
-    return look_up
-
-
-def _geoip2(path: Path, kind: str) -> Callable[[str], Record] | None:
+def _geoip2(path: Path, kind: str) -> Callable[[Address], Record] | None:
     """How a database of a kind that MaxMind's own library knows is asked; None for another."""
-    if not kind.startswith(("GeoIP2", "GeoLite2", "DBIP")):
+    method = next((method for name, method in _METHODS.items() if name in kind), None)
+    if method is None:
         return None
     import geoip2.database
     import geoip2.errors
 
-    reader = geoip2.database.Reader(str(path))
-    methods = {
-        "ASN": reader.asn, "ISP": reader.isp, "City": reader.city,
-        "Enterprise": reader.enterprise, "Country": reader.country,
-    }  # fmt: skip
-    method = next((method for name, method in methods.items() if name in kind), None)
-    if method is None:  # it tells of other things
-        return None
+    ask = getattr(geoip2.database.Reader(str(path)), method)
 
-    def look_up(address: str) -> Record:
+    def read(address: Address) -> Record:
         try:
-            answer = method(address)
+            answer = ask(address)
         except geoip2.errors.AddressNotFoundError:
             return {}
-        country = getattr(answer, "country", None)
-        return {
-            "country": country.iso_code if country is not None else None,
-            "asn": getattr(answer, "autonomous_system_number", None),
-            "as_org": getattr(answer, "autonomous_system_organization", None),
-        }
+        network = getattr(answer, "traits", answer)
+        number, organisation = network.autonomous_system_number, network.autonomous_system_organization
+        return _told(answer.country.iso_code if hasattr(answer, "country") else None, number, organisation)
 
-    return look_up
+    return read
+
+
+def _plainly(reader: Any) -> Callable[[Address], Record]:
+    """How a database is asked that MaxMind's own library does not know: by the names that publishers use."""
+
+    def read(address: Address) -> Record:
+        record = reader.get(address)
+        if not isinstance(record, dict):
+            return {}
+        country = record.get("country_code") or record.get("country")
+        number = record.get("autonomous_system_number") or record.get("asn")
+        organisation = record.get("autonomous_system_organization") or record.get("as_name")
+        code = country.get("iso_code") if isinstance(country, dict) else country
+        return _told(code, number, organisation or record.get("organization"))
+
+    return read
+
+
+def _told(country: object, number: object, organisation: object) -> Record:
+    """What a record says, without what cannot be."""
+    digits = number.upper().removeprefix("AS") if isinstance(number, str) else str(number)
+    return {
+        "country": country.upper() if isinstance(country, str) and _COUNTRY.fullmatch(country) else None,
+        "asn": int(digits) if _ASN.fullmatch(digits) else None,
+        "as_org": organisation if isinstance(organisation, str) else None,
+    }

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from enrich.errors import TableError
-from enrich.ip_numbers import IpNumbers, ip_numbers
+from enrich.ip_numbers import FOUR, SIX, IpNumbers, ip_numbers
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -19,7 +19,7 @@ class Prefixes:
 
     The address space is cut at every prefix's border, so that a look-up is one binary search among sorted edges,
     whatever the number of prefixes. The first entry for a prefix stays. An IPv4-mapped IPv6 address (RFC 4291 section
-    2.5.5.2) is looked up as the IPv4 address that it holds.
+    2.5.5.2) is looked up as the IPv4 address that it holds, and a prefix of such addresses is one of those.
     """
 
     def __init__(self, entries: Iterable[tuple[str, str]], default: str | None = None) -> None:
@@ -27,21 +27,21 @@ class Prefixes:
         networks: dict[Network, str] = {}
         for text, value in entries:
             try:
-                networks.setdefault(ipaddress.ip_network(text), value)
+                networks.setdefault(_unmapped(ipaddress.ip_network(text)), value)
             except ValueError as error:
                 raise TableError(f"not an address prefix: {error}") from error
         four, six = ([item for item in networks.items() if item[0].version == version] for version in (4, 6))
-        self._four, self._six = _Pieces(four, 4, default), _Pieces(six, 16, default)
+        self._four, self._six = _Pieces(four, FOUR, default), _Pieces(six, SIX, default)
 
     def of(self, addresses: pl.Series) -> pl.Series:
         """The value of each address, as strings; null for null and for what is no address."""
-        return self.of_numbers(ip_numbers(addresses))
+        return self.of_numbers(ip_numbers(addresses).unmapped())
 
     def of_numbers(self, numbers: IpNumbers) -> pl.Series:
-        """The same, of addresses as numbers."""
+        """The same, of addresses as numbers, unmapped."""
         out = pl.Series([None], dtype=pl.String).new_from_index(0, len(numbers.low))
-        for chosen, pieces in ((numbers.is_four, self._four), (numbers.is_six, self._six)):
-            rows = np.flatnonzero(chosen)
+        for width, pieces in ((FOUR, self._four), (SIX, self._six)):
+            rows = np.flatnonzero(numbers.width == width)
             if len(rows):
                 out = out.scatter(rows, pieces.of(numbers.at(rows)))
         return out
@@ -61,6 +61,11 @@ class _Pieces:
         octets = np.stack([numbers.high, numbers.low], axis=1).astype(">u8").view(np.uint8)[:, -self._width :]
         keys = np.ascontiguousarray(octets).view(f"S{self._width}").ravel()  # in the order of their numbers
         return self._values.gather(np.searchsorted(self._edges, keys, side="right") - 1)
+
+
+def _unmapped(network: Network) -> Network:
+    mapped = network.network_address.ipv4_mapped if network.version == 6 and network.prefixlen >= 96 else None
+    return network if mapped is None else ipaddress.IPv4Network((mapped, network.prefixlen - 96))
 
 
 def _pieces(networks: Sequence[tuple[Network, str]], default: str | None) -> Iterator[tuple[int, str | None]]:

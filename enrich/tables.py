@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from enrich.errors import ConfigError, EnrichError, TableError, meant
+from enrich.mmdb import Database
 
 T = TypeVar("T")
 _HERE = Path(__file__).resolve().parent
@@ -248,11 +249,20 @@ def tables_used(tables: Tables) -> list[dict[str, str]]:
     shipped = sorted(path for pattern in ("*.csv", "*.toml") for path in tables.root.rglob(pattern))
     used = [{"table": path.relative_to(tables.root).as_posix(), "date": _date(path)} for path in shipped]
     own = [path for name in tables.settings("tables") for path in tables.overlays(name)]
-    return used + [{"table": path.name, "date": "the site's own"} for path in own]
+    used += [{"table": path.name, "date": "the site's own"} for path in own]
+    named = (tables.setting_path("databases", key) for key in tables.settings("databases"))
+    return used + [{"table": path.name, "date": _built(path)} for path in named if path is not None]
 
 
 def _date(path: Path) -> str:
     try:
         return provenance(path).date
     except TableError:
+        return "unknown"
+
+
+def _built(path: Path) -> str:
+    try:
+        return Database(path).built
+    except ConfigError:  # damaged since it was read
         return "unknown"

@@ -27,8 +27,8 @@ def write(
 ) -> Path:
     """A database that tells a record of each network; IPv4 ones lie behind 96 zeros where IPv6 has a place, too."""
     tree: list[list[int | bytes | None]] = [[None, None]]
-    for text, record in records.items():
-        network = ipaddress.ip_network(text)
+    networks = ((ipaddress.ip_network(text), record) for text, record in records.items())
+    for network, record in sorted(networks, key=lambda item: item[0].prefixlen + (item[0].version == 4) * 96):
         number, length = int(network.network_address), network.prefixlen
         width = 128 if ip_version == 6 else 32
         if network.version == 4:

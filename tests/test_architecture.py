@@ -37,7 +37,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "workers",
     ),
     ("dns_answers", "protocol_sets", "tally", "texts"),
-    ("columns", "tables", "fingerprints", "mmdb", "prefixes"),
+    ("columns", "fingerprints", "mmdb", "prefixes"),
+    ("tables",),
     # What is known: mapping tables as objects.
     (
         "applications",

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import mmdb
 import pytest
 from click.testing import CliRunner
 
@@ -140,3 +141,14 @@ def test_a_table_that_is_not_there_is_wrong_usage_and_nothing_is_checked(name: s
     assert done.stdout == ""
     assert f"no table is called {name!r}; {near}there are: addresses/, applications/, banners/, " in done.stderr
     assert "sites/, user_agents/, behavior.toml, " in done.stderr
+
+
+def test_a_site_s_databases_are_opened(tmp_path: Path) -> None:
+    mmdb.write(tmp_path / "good.mmdb", {"8.8.8.0/24": {"country": "US"}}, kind="Ours")
+    (tmp_path / "bad.mmdb").write_bytes(b"nothing of the kind")
+    (tmp_path / "site.toml").write_text('[databases]\ngood = "good.mmdb"\nbad = "bad.mmdb"\ngone = "gone.mmdb"\n')
+    good, bad, gone = list(check_tables(Tables.load(tmp_path / "site.toml")))[-3:]
+    assert (good.table, good.found, good.problem) == (str(tmp_path / "good.mmdb"), "database Ours; 1970-01-01", None)
+    assert bad.table == "databases.bad"
+    assert "not a MaxMind-format database" in str(bad.problem)
+    assert "no such file" in str(gone.problem)

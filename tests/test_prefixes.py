@@ -78,6 +78,11 @@ def test_the_first_entry_for_a_prefix_stays() -> None:
     assert of(Prefixes([("10.0.0.0/8", "own"), ("10.0.0.0/8", "shipped")]), "10.0.0.1") == ["own"]
 
 
+def test_a_prefix_of_mapped_addresses_is_one_of_those_that_they_hold() -> None:
+    mapped = Prefixes([("::ffff:10.0.0.0/104", "ten"), ("::ffff:0:0/96", "four"), ("::/0", "six")])
+    assert of(mapped, "10.1.1.1", "::ffff:10.1.1.1", "11.1.1.1", "::fffe:10.1.1.1") == ["ten", "ten", "four", "six"]
+
+
 def test_no_prefixes_at_all() -> None:
     assert of(Prefixes([]), "10.0.0.1", "::1", None) == [None, None, None]
 

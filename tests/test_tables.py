@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mmdb
 import pytest
 
 from enrich.errors import ConfigError, TableError
@@ -74,12 +75,13 @@ def test_a_toml_table_is_read_whole_and_its_head_alone_for_its_source(tmp_path: 
 
 def test_a_run_names_its_tables_and_the_site_s(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("port,last_port,transport,name,description\n1,,tcp,x,\n")
-    (tmp_path / "site.toml").write_text('[tables]\n"ports/in_use.csv" = "mine.csv"\n')
+    mmdb.write(tmp_path / "own.db", {"8.8.8.0/24": {"country": "US"}})
+    (tmp_path / "site.toml").write_text('[tables]\n"ports/in_use.csv" = "mine.csv"\n[databases]\nown = "own.db"\n')
     used = tables_used(Tables.load(tmp_path / "site.toml"))
     shipped = [path for pattern in ("*.csv", "*.toml") for path in MAPPINGS.rglob(pattern)]
-    assert len(used) == len(shipped) + 1
-    assert all(len(row["date"]) == 10 for row in used[:-1])
-    assert used[-1] == {"table": "mine.csv", "date": "the site's own"}
+    assert len(used) == len(shipped) + 2
+    assert all(len(row["date"]) == 10 for row in used[:-2])
+    assert used[-2:] == [{"table": "mine.csv", "date": "the site's own"}, {"table": "own.db", "date": "1970-01-01"}]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,13 @@ def lookup(what: tuple[str, ...], config: Path | None) -> None:
 
 @click.command()
 def enrichers() -> None:
-    """List what is installed: each enricher with what it reads, what it adds and its tables."""
+    """List what is installed: each enricher with what it reads, what it adds and its tables.
+
+    \b
+    Examples:
+      zeek-enrich enrichers
+      zeek-enrich run examples/zeek --out ports --only addresses,ports
+    """
     from enrich import registry
     from enrich.terminal import list_enrichers
 
@@ -73,7 +79,14 @@ def enrichers() -> None:
     "--recog", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A Recog xml directory to check."
 )
 def check(tables: tuple[str, ...], config: Path | None, recog: Path | None) -> None:
-    """Validate mapping tables and run their embedded examples: all, or those named, e.g. sites banners/ssh.toml."""
+    """Validate mapping tables and run their embedded examples: all, or those named, and a site's own with --config.
+
+    \b
+    Examples:
+      zeek-enrich check
+      zeek-enrich check sites banners/ssh.toml
+      zeek-enrich check --config site.toml
+    """
     from enrich import configuration
     from enrich.checks import check_tables
     from enrich.terminal import list_checks

@@ -27,11 +27,10 @@ def prepare(resources: Resources) -> Work:
     databases = resources.shared("databases", lambda: _databases(resources))
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
-        numbers = ip_numbers(keys["ip"])
+        numbers = ip_numbers(keys["ip"]).unmapped()
         scope = scopes.of_numbers(numbers).alias("scope")
         public = (scope == "public").fill_null(False).arg_true()
-        asked = keys["ip"].gather(public), numbers.at(public.to_numpy())
-        told = [database.of(*asked) for database in databases]
+        told = [database.of(numbers.at(public.to_numpy())) for database in databases]
         columns = [scope]
         for name, kind in TELLS.items():
             found = pl.select(pl.coalesce(*(one[name] for one in told))).to_series()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from enrich.icmp import ANSWERS, ANSWERS6
-from enrich.ip_numbers import FOUR, SIX, Bools, IpNumbers, Numbers, ip_numbers
+from enrich.ip_numbers import FOUR, SIX, IpNumbers, Numbers, ip_numbers
 from enrich.model import Added, Enricher, Memo, Resources, Use, Work
 from enrich.sha1 import Words, digests
 
@@ -23,6 +23,7 @@ _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _PAIRS = np.stack([_BASE64.repeat(64), np.tile(_BASE64, 64)], axis=1).view(np.uint16).ravel()
 """The two base64 digits of each number of twelve bits, as one number of two bytes."""
 Ports = npt.NDArray[np.uint32]
+Bools = npt.NDArray[np.bool_]
 
 
 class _Ends(NamedTuple):

@@ -71,3 +71,15 @@ def test_a_site_s_own_databases_are_asked_first_and_the_shipped_one_fills_in(tmp
     google, other = looked_up("8.8.8.8", "193.0.6.139", tables=tables)
     assert google == {"scope": "public", "country": "US", "asn": 15169, "as_org": "Ours"}
     assert other["country"] == "ZZ"
+
+
+def test_only_public_addresses_are_looked_up_mapped_ones_too(tmp_path: Path) -> None:
+    mmdb.write(tmp_path / "own.mmdb", {"10.0.0.0/8": {"country": "ZZ"}, "9.0.0.0/8": {"country": "ZZ"}})
+    tables = Tables({"databases": {"own": "own.mmdb"}}, tmp_path / "site.toml")
+    rows = looked_up("10.0.0.1", "9.9.9.9", "::ffff:9.9.9.9", "::ffff:10.0.0.1", tables=tables)
+    assert [(row["scope"], row["country"]) for row in rows] == [
+        ("private", None),
+        ("public", "ZZ"),
+        ("public", "ZZ"),
+        ("private", None),
+    ]
