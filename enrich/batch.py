@@ -10,6 +10,10 @@ from typing import Any
 
 import polars as pl
 
+_COUNTS = tuple(f"{side}_{what}" for side in ("orig", "resp") for what in ("pkts", "bytes", "ip_bytes"))
+LARGEST_COUNT = 1 << 48
+"""So many bytes, 281 terabytes, a flow may have."""
+
 
 class Form(Enum):
     """How records are written in the input."""
@@ -113,6 +117,17 @@ def standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
     """
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     return frame.with_columns(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in texts)
+
+
+def possible_counts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame without numbers of packets and bytes that no flow has: below 0, or beyond all sums."""
+    names = [name for name in _COUNTS if frame.schema.get(name, pl.Null).is_integer()]
+    counts = frame[names]
+    if all(
+        end is None or 0 <= end <= LARGEST_COUNT for row in (*counts.min().rows(), *counts.max().rows()) for end in row
+    ):
+        return frame
+    return frame.with_columns(pl.when(pl.col(name).is_between(0, LARGEST_COUNT)).then(name) for name in names)
 
 
 def possible_times(frame: pl.DataFrame) -> pl.DataFrame:

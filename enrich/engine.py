@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from enrich import applications, payload, registry, survey
-from enrich.batch import Batch
+from enrich.batch import Batch, possible_counts
 from enrich.model import Added, Enricher, Memo, Remembering, RollUp, Use, Work, key_frame
 from enrich.tables import Tables
 from enrich.tally import Waiting
@@ -85,7 +85,7 @@ class Engine:
 
     def for_roll_ups(self, log: str, frame: pl.DataFrame) -> pl.DataFrame:
         """What :meth:`roll_up` needs of an enriched batch, which may wait: the other columns need no memory then."""
-        return frame[sorted(self._rolled_up(log).intersection(frame.columns))]
+        return possible_counts(frame[sorted(self._rolled_up(log).intersection(frame.columns))])
 
     def roll_up(self, log: str, frame: pl.DataFrame) -> None:
         """Show a batch's part to every roll-up that reads its log, when there are rows enough to be worth it."""

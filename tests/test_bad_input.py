@@ -369,6 +369,29 @@ def test_json_records_of_every_shape(run: Run, file: Path, form: str) -> None:
             json.loads(line)
 
 
+@pytest.mark.parametrize("most", [2**63 - 1, 2**64 - 1, -5])
+def test_counters_beyond_all_bounds_count_for_nothing(run: Run, tmp_path: Path, most: int) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    counters = {"orig_pkts": 1, "resp_pkts": 1, "orig_ip_bytes": most, "resp_ip_bytes": most, "conn_state": "SF"}
+    flow = record(1, **counters)
+    (folder / "conn.log").write_text(flow + record(2, **counters | {"orig_ip_bytes": 100, "resp_ip_bytes": 50}))
+    event = {
+        "timestamp": "2026-11-22T12:00:00+0000", "event_type": "flow", "flow_id": 1, "src_ip": "10.0.0.1",
+        "src_port": 50000, "dest_ip": "10.0.0.2", "dest_port": 22, "proto": "TCP",
+        "flow": {"pkts_toserver": 1, "pkts_toclient": most, "bytes_toserver": most, "bytes_toclient": 100,
+                 "start": "2026-11-22T12:00:00+0000"},
+    }  # fmt: skip
+    (folder / "eve.json").write_text(json.dumps(event) + "\n")
+    outcome = run(folder)
+    assert outcome.status == GOOD, outcome.stderr
+    event_s = 20  # the headers of the one packet that can be
+    assert sum(group["bytes"] for group in outcome.run["applications"]) == 150 + event_s
+    hosts = {host["ip"]: host for host in outcome.records("hosts.ndjson")}
+    assert sum(application["bytes"] for application in hosts["10.0.0.1"]["applications"]) == 150 + event_s
+    assert outcome.records("conn.ndjson")[0]["orig_ip_bytes"] == most
+
+
 def test_mixed_json_is_split_by_path(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "all.json"
     file.write_text("".join(record(n, _path=("conn", "ssh", "http")[n % 3]) for n in range(9)))

@@ -1,4 +1,4 @@
-"""Frames of batches: texts that stand alone, times that can be."""
+"""Frames of batches: texts that stand alone, times and counters that can be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import polars as pl
 import pytest
 
-from enrich.batch import possible_times, standing_alone, timed
+from enrich.batch import LARGEST_COUNT, possible_counts, possible_times, standing_alone, timed
 
 
 def test_a_few_texts_do_not_keep_all_of_a_batch() -> None:
@@ -32,3 +32,19 @@ def test_rows_without_a_possible_time() -> None:
 def test_times_of_other_types_stay() -> None:
     frame = pl.DataFrame({"ts": ["yesterday"]})
     assert possible_times(frame) is frame
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.UInt64])
+def test_counters_that_no_flow_has_are_none(kind: pl.DataType) -> None:
+    most = 2**63 - 1 if kind == pl.Int64 else 2**64 - 1
+    good = pl.DataFrame({"orig_bytes": pl.Series([0, LARGEST_COUNT, None], dtype=kind), "uid": ["a", "b", "c"]})
+    odd = pl.DataFrame({"orig_bytes": pl.Series([most, 1, None], dtype=kind), "uid": ["a", "b", "c"]})
+    assert possible_counts(good) is good
+    assert possible_counts(odd)["orig_bytes"].to_list() == [None, 1, None]
+    negative = pl.DataFrame({"resp_pkts": [-1, 5]})
+    assert possible_counts(negative)["resp_pkts"].to_list() == [None, 5]
+
+
+def test_counters_of_other_types_and_none_at_all_stay() -> None:
+    for frame in (pl.DataFrame({"orig_bytes": ["many"]}), pl.DataFrame({"uid": ["a"]}), pl.DataFrame()):
+        assert possible_counts(frame) is frame
