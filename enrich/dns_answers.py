@@ -12,9 +12,13 @@ from enrich.keyed import Keys, Sought
 from enrich.runs import MOST, Columns, Runs
 from enrich.scratch import Scratch
 
-Seconds = npt.NDArray[np.uint32]
+Times = npt.NDArray[np.uint64]
 _COLUMNS = ("key", "since", "until", "value")
 _LOW = np.uint64(32)
+_SECOND = 1_000_000
+"""``since`` is in microseconds, as exact as logs are, since a name may be asked for just before the next."""
+_LAST = 2**32 - 2**21
+"""The last second that is told apart, with room for what an answer lasts."""
 
 
 class Answers:
@@ -27,7 +31,7 @@ class Answers:
     def __init__(self, grace: int = 3600, scratch: Scratch | None = None, most: int = MOST) -> None:
         """``grace``: seconds that an answer still holds after its TTL; ``most`` and ``scratch`` as of Keyed."""
         self.grace = grace
-        kinds = (np.uint64, np.uint32, np.uint32, np.uint64)
+        kinds = (np.uint64, np.uint64, np.uint32, np.uint64)
         self._runs = Runs(kinds, _lengthened, scratch, ordered_by=2, thin=_repeated_once, most=most)
 
     def add(self, keys: Keys, times: pl.Series, ttls: pl.Series, names: Keys) -> None:
@@ -35,19 +39,15 @@ class Answers:
 
         Raises OutputError where the disk is full.
         """
-        since = times.fill_null(0).clip(0, 2**32 - 2**21).cast(pl.UInt32).to_numpy()
-        until = (
-            since + ttls.fill_null(0).fill_nan(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy() + np.uint32(self.grace)
-        )
-        self._runs.add((keys, since, until, names))
+        since = _microseconds(times)
+        lasting = ttls.fill_null(0).fill_nan(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy()
+        self._runs.add((keys, since, _seconds(since) + lasting + np.uint32(self.grace), names))
 
     def get(self, keys: Keys | Sought, times: pl.Series) -> Keys:
         """The name key of the latest answer before each time, within its TTL and the grace; 0 where there is none."""
         sought = keys if isinstance(keys, Sought) else Sought(keys)
         table = self._runs.table()
-        # One second of slack: times are whole seconds here.
-        whole = times.fill_null(0).fill_nan(0).clip(0, 2**32 - 2).cast(pl.UInt32).to_numpy() + np.uint32(1)
-        when = sought.ordered(whole)
+        when = sought.ordered(_microseconds(times))
         names = np.zeros(len(sought), np.uint64)
         # The piece whose first row is the last before what is sought; most rows are in its order already.
         pieces = _not_behind(table.firsts, sought.keys, when)
@@ -59,15 +59,15 @@ class Answers:
                 first = np.minimum(np.searchsorted(known, sought.keys[asking]), len(known) - 1)
                 rows = asking[known[first] == sought.keys[asking]]
                 at = _not_behind(piece, sought.keys[rows], when[rows]) - 1
-                holds = (known[at] == sought.keys[rows]) & (when[rows] <= until[at])
+                holds = (known[at] == sought.keys[rows]) & (_seconds(when[rows]) <= until[at])
                 names[rows[holds]] = theirs[at[holds]]
                 table.forget()
         return sought.in_place(names)
 
     def rows(self) -> Iterator[pl.DataFrame]:
-        """All of it, some at a time: columns ``key``, ``since`` and ``until`` (epoch seconds) and ``value`` (the name).
+        """All of it, some at a time: columns ``key``, ``since`` (epoch microseconds), ``until`` (seconds), ``value``.
 
-        In the order of their keys and times.
+        Values are names. In the order of their keys and times.
         """
         for piece in self._runs.table().pieces():
             yield pl.DataFrame(dict(zip(_COLUMNS, piece, strict=True)))
@@ -84,7 +84,15 @@ class Answers:
         return self._runs.table().height
 
 
-def _not_behind(rows: Columns, keys: Keys, when: Seconds) -> npt.NDArray[np.intp]:
+def _microseconds(times: pl.Series) -> Times:
+    return (times.fill_null(0).fill_nan(0).clip(0, _LAST) * _SECOND).round().cast(pl.UInt64).to_numpy()
+
+
+def _seconds(times: Times) -> npt.NDArray[np.uint32]:
+    return (times // np.uint64(_SECOND)).astype(np.uint32)
+
+
+def _not_behind(rows: Columns, keys: Keys, when: Times) -> npt.NDArray[np.intp]:
     """How many of the rows, in the order of their keys and times, are not behind each key and time."""
     known, since = rows[:2]
     low, high = np.searchsorted(known, keys), np.searchsorted(known, keys, "right")
@@ -104,7 +112,7 @@ def _lengthened(rows: Columns) -> Columns:
     other = np.concatenate([[True], (keys[1:] != keys[:-1]) | (names[1:] != names[:-1])])
     # The latest end so far under each key and name: numbered, none is taken for that of those before.
     ends = np.maximum.accumulate(np.cumsum(other).astype(np.uint64) << _LOW | until).astype(np.uint32)
-    other[1:] |= since[1:] > ends[:-1]
+    other[1:] |= _seconds(since[1:]) > ends[:-1]
     starts = np.flatnonzero(other)
     return keys[starts], since[starts], np.maximum.reduceat(until, starts), names[starts]
 

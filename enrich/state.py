@@ -32,7 +32,7 @@ from enrich.keyed import Keys, hashes
 from enrich.model import Remembering
 from enrich.survey import Survey
 
-KIND, VERSION = "zeek-enrich state", 3
+KIND, VERSION = "zeek-enrich state", 4
 MAX_AGE = 7 * 86400
 """Seconds, in the logs' own time, that something is kept after it was last seen; a DNS answer only until it lapses."""
 LIMIT = 2_000_000

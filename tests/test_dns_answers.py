@@ -33,10 +33,10 @@ def asked(answers: list[Answer], queries: list[tuple[int, int]], *, step: int, m
 
 def plainly(answers: list[Answer], key: int, when: int) -> set[int]:
     """The names that the latest answers for this key before a time give, if these still hold."""
-    earlier = [answer for answer in answers if answer[0] == key and answer[1] <= when + 1]
+    earlier = [answer for answer in answers if answer[0] == key and answer[1] <= when]
     latest = max((since for _, since, _, _ in earlier), default=0)
     held = [answer for answer in earlier if answer[1] == latest]
-    return {name for _, since, ttl, name in held if when + 1 <= since + ttl + GRACE}
+    return {name for _, since, ttl, name in held if when <= since + ttl + GRACE}
 
 
 @given(
@@ -67,7 +67,7 @@ ANSWERS = st.lists(
 def test_in_any_order(answers: list[Answer], queries: list[tuple[int, int]], step: int) -> None:
     """The name is the latest that was told before, also where one and the same time has several."""
     for (key, when), name in zip(queries, asked(answers, queries, step=step), strict=True):
-        earlier = [answer for answer in answers if answer[0] == key and answer[1] <= when + 1]
+        earlier = [answer for answer in answers if answer[0] == key and answer[1] <= when]
         latest = max((since for _, since, _, _ in earlier), default=0)
         assert name in {told for _, since, _, told in earlier if since == latest} | {0}
 
@@ -100,7 +100,7 @@ def test_what_is_held_is_the_same_with_any_bound_of_memory(answers: list[Answer]
 
 def test_an_answer_holds_as_long_as_the_longest_of_those_that_repeat_it() -> None:
     answers = [(7, 1000, 500, 1), (7, 1010, 10, 1), (7, 1300, 10, 1)]
-    assert asked(answers, [(7, 1250), (7, 1599), (7, 1601)], step=1) == [1, 1, 0]
+    assert asked(answers, [(7, 1250), (7, 1600), (7, 1601)], step=1) == [1, 1, 0]
 
 
 def test_answers_that_repeat_at_one_time_take_no_memory() -> None:
@@ -116,8 +116,17 @@ def test_answers_that_repeat_at_one_time_take_no_memory() -> None:
 
 def test_nothing_is_known_before_the_first_answer_or_after_the_last_has_lapsed() -> None:
     answers = [(7, 1000, 60, 1), (7, 5000, 60, 2)]
-    queries = [(7, 998), (7, 1000), (7, 1159), (7, 1160), (7, 5000), (8, 1000), (2**64 - 1, 1000)]
+    queries = [(7, 999), (7, 1000), (7, 1160), (7, 1161), (7, 5000), (8, 1000), (2**64 - 1, 1000)]
     assert asked(answers, queries, step=2) == [0, 1, 1, 0, 2, 0, 0]
+
+
+def test_answers_within_a_second_count_from_when_they_came() -> None:
+    times, names = pl.Series([1795305600.100001, 1795305600.100003]), np.array([1, 2], np.uint64)
+    asking = pl.Series([1795305600.1, 1795305600.100001, 1795305600.100002, 1795305600.100003, 1795305601.0])
+    for order in ([0, 1], [1, 0]):
+        memory = Answers()
+        memory.add(np.full(2, 7, np.uint64), times.gather(order), pl.Series([60.0, 60.0]), names[order])
+        assert memory.get(np.full(5, 7, np.uint64), asking).tolist() == [0, 1, 1, 2, 2]
 
 
 def test_an_address_of_very_many_names_costs_little() -> None:

@@ -303,10 +303,10 @@ def test_an_archive_that_holds_something_else_is_refused(tmp_path: Path, members
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     kept = written(tmp_path / "site.state")
-    rewrite(kept, about={"version": 4})
+    rewrite(kept, about={"version": 5})
     status, text = attempt(tmp_path, kept)
     assert status == 2
-    assert "a state of version 4; this zeek-enrich reads version 3" in text
+    assert "a state of version 5; this zeek-enrich reads version 4" in text
 
 
 def test_keys_of_another_polars_start_afresh(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import polars as pl
 from enrich.model import Enricher, Resources, Use, Work
 
 TABLE = "behavior.toml"
+_SIDES = ("orig", "resp")
 
 
 def prepare(resources: Resources) -> Work:
@@ -15,8 +16,8 @@ def prepare(resources: Resources) -> Work:
     failed = t["failed_states"]
 
     def work(keys: pl.DataFrame) -> pl.DataFrame:
-        orig = pl.when(pl.col("orig_pkts") > 0).then(pl.col("orig_ip_bytes") / pl.col("orig_pkts")).round(1)
-        resp = pl.when(pl.col("resp_pkts") > 0).then(pl.col("resp_ip_bytes") / pl.col("resp_pkts")).round(1)
+        orig = pl.when(pl.col("orig_pkts") > 0).then(pl.col("orig_ip_bytes") / pl.col("orig_pkts"))
+        resp = pl.when(pl.col("resp_pkts") > 0).then(pl.col("resp_ip_bytes") / pl.col("resp_pkts"))
         means = keys.with_columns(orig.alias("orig"), resp.alias("resp"))
         packets = pl.col("orig_pkts") + pl.col("resp_pkts")
         big = pl.max_horizontal("orig", "resp")
@@ -41,7 +42,7 @@ def prepare(resources: Resources) -> Work:
             .when(control).then(pl.lit("control"))
             .when(chatter).then(pl.lit("chatter"))
         )  # fmt: skip
-        return means.select(kind.alias("class"), pl.col("orig").alias("orig_mean"), pl.col("resp").alias("resp_mean"))
+        return means.select(kind.alias("class"), *(pl.col(side).round(1).alias(f"{side}_mean") for side in _SIDES))
 
     return work
 

@@ -50,15 +50,17 @@ def objects(lines: pl.Series) -> pl.DataFrame:
     if all(depth <= _DEPTH for _, depth in outlines.values()):
         try:
             found = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
-            if found.height == lines.len() and not any(_childless(dtype) for dtype in found.dtypes):
+            if found.height == lines.len() and not any(_is_foreign(dtype) for dtype in found.dtypes):
                 return found
         except pl.exceptions.PolarsError:
             pass
     kinds: dict[str, set[str]] = {}
     for line in lines:
         for name, value in json.loads(outlines[line][0] if line in outlines else line).items():
-            kinds.setdefault(name, set()).add(_kind(value))
-    schema = {name: _TYPES.get(frozenset(found - {"null"}), pl.String) for name, found in kinds.items()}
+            kinds.setdefault(name, set()).update(
+                ["deep"] if line in outlines and isinstance(value, list) else _kinds(value)
+            )
+    schema = {name: _type(found - {"null"}) for name, found in kinds.items()}
     return pl.read_ndjson(io.BytesIO(data), schema=schema)
 
 
@@ -83,27 +85,45 @@ def _outline(record: str) -> tuple[str, int]:
     return "".join([*kept, record[at:]]), deepest
 
 
-_TYPES: dict[frozenset[str], Type] = {
-    frozenset(("bool",)): pl.Boolean,
-    frozenset(("int",)): pl.Int64,
-    frozenset(("float",)): pl.Float64,
-    frozenset(("int", "float")): pl.Float64,
-}
+_WHOLE = {"natural", "negative"}
 
 
-def _kind(value: object) -> str:
+def _type(kinds: set[str]) -> Type:
+    """The type for values of some kinds: text, where no other holds all of them."""
+    if "list" in kinds:
+        inner = {kind.removeprefix("list of ") for kind in kinds - {"list"}}
+        one = _type(inner)
+        mixed = any(not kind.startswith("list of ") for kind in kinds - {"list"})
+        return pl.String if mixed or (one == pl.String and inner - {"str"}) else pl.List(one)
+    for few, dtype in (
+        ({"bool"}, pl.Boolean),
+        (_WHOLE, pl.Int64),
+        ({"natural", "count"}, pl.UInt64),
+        ({*_WHOLE, "float"}, pl.Float64),
+    ):
+        if kinds and kinds <= few:
+            return dtype
+    return pl.String
+
+
+def _kinds(value: object) -> set[str]:
+    """What a JSON value is, as far as it decides of what type its column is; of a list, what is in it, too."""
+    if isinstance(value, list):
+        inner = {kind for item in value for kind in _kinds(item)} - {"null"}
+        return {"list", *(f"list of {kind}" for kind in inner)}
     if value is None:
-        return "null"
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return "long"
-    return type(value).__name__
+        return {"null"}
+    if isinstance(value, int) and not isinstance(value, bool):
+        sign = "negative" if value < 0 else "natural" if value < 2**63 else "count"
+        return {sign if -(2**63) <= value < 2**64 else "long"}
+    return {type(value).__name__}
 
 
-def _childless(dtype: pl.DataType) -> bool:
-    """Whether a type has an object without members in it, which Parquet cannot hold."""
+def _is_foreign(dtype: pl.DataType) -> bool:
+    """Whether Parquet, or most of its readers, cannot hold a type: objects without members, integers of 128 bits."""
     if isinstance(dtype, pl.Struct):
-        return not dtype.fields or any(_childless(field.dtype) for field in dtype.fields)  # type: ignore[arg-type]
-    return isinstance(dtype, pl.List) and _childless(dtype.inner)  # type: ignore[arg-type]
+        return not dtype.fields or any(_is_foreign(field.dtype) for field in dtype.fields)  # type: ignore[arg-type]
+    return dtype == pl.Int128 or (isinstance(dtype, pl.List) and _is_foreign(dtype.inner))  # type: ignore[arg-type]
 
 
 def unite(parts: list[Path], target: IO[bytes]) -> None:
@@ -125,6 +145,8 @@ def _as_text(found: set[pl.DataType]) -> bool:
     known = {dtype for dtype in found if dtype != pl.Null}
     if any(dtype.is_nested() for dtype in known):
         return len(known) > 1
+    if {pl.Int64, pl.UInt64} <= known:  # no type of 64 bits holds both
+        return True
     return len(known) > 1 and not all(dtype.is_numeric() for dtype in known)
 
 

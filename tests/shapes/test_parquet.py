@@ -98,6 +98,41 @@ def test_what_is_nested_deeply_is_text(levels: int) -> None:
     assert found["deep"].str.replace_all(" ", "").to_list() == [deep, "5"]
 
 
+def test_lists_and_large_counts_stay_what_they_are_beside_a_column_of_no_one_type() -> None:
+    records: list[dict[str, Any]] = [
+        {"mixed": 1, "names": ["a"], "sizes": [1, 2**63], "rates": [1, 0.5], "none": [], "pairs": [["x"]], "count": 7},
+        {"mixed": {}, "names": ["b", None], "sizes": [2], "rates": None, "none": [], "pairs": [], "count": 2**64 - 1},
+        {"mixed": "x", "odd": ["a", 1], "objects": [{"a": 1}], "signed": -1, "huge": 2**64},
+        {"signed": 2**63, "huge": 1},
+    ]
+    frame = parquet.objects(pl.Series([json.dumps(record) for record in records]))
+    assert dict(frame.schema) == {
+        "mixed": pl.String,
+        "names": pl.List(pl.String),
+        "sizes": pl.List(pl.UInt64),
+        "rates": pl.List(pl.Float64),
+        "none": pl.List(pl.String),
+        "pairs": pl.List(pl.List(pl.String)),
+        "count": pl.UInt64,
+        "odd": pl.String,
+        "objects": pl.String,
+        "signed": pl.String,
+        "huge": pl.String,
+    }
+    assert frame["names"].to_list() == [["a"], ["b", None], None, None]
+    assert frame["count"].to_list() == [7, 2**64 - 1, None, None]
+    assert frame["huge"].to_list() == [None, None, str(2**64), "1"]
+    assert frame["objects"].to_list()[2] == '[{"a": 1}]'
+
+
+def test_no_integer_is_wider_than_readers_of_parquet_know(tmp_path: Path) -> None:
+    frame = parquet.objects(pl.Series(['{"a":7,"b":{"c":18446744073709551615}}', '{"a":18446744073709551615}']))
+    assert frame.schema["a"] == pl.UInt64
+    assert frame.schema["b"] == pl.String
+    whole = united(tmp_path, frame, pl.DataFrame({"a": [-1]}))
+    assert whole["a"].to_list() == ["7", "18446744073709551615", "-1"]
+
+
 def test_added_columns_have_their_types_and_names_of_their_own() -> None:
     raw = pl.Series(['{"app.name":"mine","n":1}', '{"n":2}'])
     batch = Batch("conn", Form.JSON, pl.DataFrame({"uid": [None, None]}), raw)
