@@ -210,15 +210,24 @@ def test_json_members_named_like_ours_stay(run: Run, file: Path, form: str) -> N
     assert "enrich.port.service" not in second.keys() | third.keys()
 
 
-def test_an_event_enriched_before_keeps_what_it_has(run: Run, tmp_path: Path) -> None:
-    eve = tmp_path / "eve.json"
-    shutil.copy(ROOT / "examples/suricata/eve.json", eve)
-    once = run(eve, "--format", "native")
-    again = run(once.out / "eve.json", "--format", "native")
-    for line in (again.out / "eve.json").read_text().splitlines():
-        pairs = json.loads(line, object_pairs_hook=list)
-        names = [name for name, _ in pairs]
-        assert len(names) == len(set(names))
+@pytest.mark.parametrize("name", ["suricata/eve.json", "zeek-json/conn.log", "zeek/conn.log"])
+def test_what_was_enriched_before_keeps_what_it_has_however_often(run: Run, tmp_path: Path, name: str) -> None:
+    before = tmp_path / Path(name).name
+    shutil.copy(ROOT / "examples" / name, before)
+    for number in range(5):
+        outcome = run(before, "--format", "native", out=tmp_path / str(number))
+        assert outcome.status == GOOD
+        after = tmp_path / str(number) / before.name
+        for old, new in zip(before.read_text().splitlines(), after.read_text().splitlines(), strict=True):
+            if old.startswith("{"):
+                first, second = (json.loads(line, object_pairs_hook=list) for line in (old, new))
+                names = [name for name, _ in second]
+                assert second[: len(first)] == first
+            else:
+                names = new.split("\t") if old.startswith("#fields") else []
+                assert new.startswith(old)
+            assert len(names) == len(set(names))
+        before = after
 
 
 @pytest.mark.parametrize("path", ["../../x", "/etc/passwd", "a/b", "..", "", "a\\x2fb", "x" * 300, "con\0n"])

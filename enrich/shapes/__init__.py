@@ -5,6 +5,7 @@ It renders the small tables of added columns, each distinct row once a run, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
@@ -18,6 +19,8 @@ Texts = pl.DataFrame
 """The texts of a batch's added columns, row by row; a column for each table of them."""
 Parts = Sequence[pl.Series | str]
 """Texts row by row, or the same in each row."""
+PREFIX = "enrich."
+"""What comes before an added column's name where the input has one of that name."""
 _PIECE = 4_096
 """So many records become text at a time."""
 
@@ -60,9 +63,8 @@ class Enriched:
     def of(cls, batch: Batch, added: list[Added]) -> Enriched:
         """Look up which names the input has already."""
         names = [name for item in added for name in item.table.columns if not name.startswith("_")]
-        names += [f"enrich.{name}" for name in names]
         if batch.form is Form.TSV:
-            return cls(batch, added, frozenset(names).intersection(batch.types))
+            return cls(batch, added, frozenset(name for name in batch.types if _bare(name) in names))
         if batch.form is Form.EVE or batch.raw is None or not names:
             return cls(batch, added)
         return cls(batch, added, *_members(batch.raw, names))
@@ -76,23 +78,26 @@ class Enriched:
 def own_name(name: str, taken: Collection[str]) -> str:
     """The name of an added column where the input has some of its own."""
     while name in taken:
-        name = f"enrich.{name}"
+        name = f"{PREFIX}{name}"
     return name
 
 
 def _members(raw: pl.Series, names: Sequence[str]) -> tuple[frozenset[str], pl.Series | None]:
-    """Which of the names are members of some JSON records, and of which."""
+    """Which of the names, with or without our prefix, are members of some JSON records, and of which."""
     # A name in quotes before a colon is a member's: inside a text its second quote would be escaped.
     maybe = raw.str.contains_any([f'"{name}"' for name in names])
     if not maybe.any():
         return frozenset(), None
-    found = {name: raw.str.contains(f'"{_literal(name)}"\\s*:') & maybe for name in names}
-    clashes = pl.DataFrame(found).select(pl.any_horizontal(pl.all())).to_series()
-    return frozenset(name for name, hits in found.items() if hits.any()), clashes
+    member = rf'"(?:{re.escape(PREFIX)})*(?:{"|".join(map(re.escape, names))})"\s*:'
+    found = raw.filter(maybe).str.extract_all(member)
+    taken = found.explode(empty_as_null=False).unique().str.extract(r'^"(.*)"')
+    return frozenset(taken), maybe.scatter(maybe.arg_true(), found.list.len() > 0)
 
 
-def _literal(name: str) -> str:
-    return name.replace(".", r"\.")
+def _bare(name: str) -> str:
+    while name.startswith(PREFIX):
+        name = name.removeprefix(PREFIX)
+    return name
 
 
 def _repeated(text: str, height: int) -> pl.Series:

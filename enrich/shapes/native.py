@@ -19,6 +19,7 @@ _ZEEK_TYPES: tuple[tuple[pl.DataType | type[pl.DataType], str], ...] = (
     (pl.String, "string"),
     (pl.Int64, "int"),
 )
+_ENRICHED = r'"enrich(?:\.([0-9]{1,9}))?"\s*:'
 _SPECIAL = r"[\x00-\x1f\x7f\\]"
 
 
@@ -131,5 +132,8 @@ def _lines(batch: Batch, texts: Texts) -> Lines:
 
 def _member(raw: pl.Series) -> pl.Series:
     """The beginning of the object that an EVE event gets; it has another name where the event was enriched before."""
-    before = raw.str.contains(r'"enrich"\s*:')
-    return pl.select(pl.when(pl.lit(before)).then(pl.lit(',"enrich.2":{')).otherwise(pl.lit(',"enrich":{'))).to_series()
+    before = raw.str.contains(_ENRICHED).arg_true()
+    last = raw.gather(before).str.extract_all(_ENRICHED).list.eval(pl.element().str.extract(_ENRICHED).cast(pl.UInt32))
+    number = last.list.max().fill_null(1) + 1
+    names = pl.repeat(',"enrich":{', raw.len(), eager=True)
+    return names.scatter(before, pl.select(pl.format(',"enrich.{}":{{', pl.lit(number))).to_series())
