@@ -42,6 +42,7 @@ class Protocol:
     ports: tuple[tuple[int, int, str], ...]
     alpn: tuple[str, ...]
     carrier: bool
+    peers: bool
     over: tuple[str, ...]
     obsolete: str | None
 
@@ -269,6 +270,7 @@ def _protocol(entry: dict[str, Any]) -> Protocol:
         ports=tuple(_ports(entry.get("ports", ()))),
         alpn=tuple(entry.get("alpn", ())),
         carrier=entry.get("carrier", False),
+        peers=entry.get("peers", False),
         over=tuple(entry.get("over", ())),
         obsolete=entry.get("obsolete"),
     )

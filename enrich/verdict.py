@@ -28,6 +28,8 @@ TABLE, REFINEMENTS = "evidence.toml", "refinements.csv"
 _TOLD = {"empty": "failed", "unrecognised": "open", "undetected": "open", "half": "open"}
 OBSERVED = frozenset({"log", "log_alone", "dpi", "payload", "alpn"})
 SYSTEM = 1024  # ports below it are the system's (RFC 6335 section 6)
+DYNAMIC = 32768  # ports from it on are what systems give to clients; the standard's own begin at 49152
+_CALL_BACK = ("ftp_data",)  # an FTP server opens the connection for data (RFC 959 section 3.2)
 Key = Mapping[str, Any]
 
 
@@ -207,8 +209,9 @@ class Judge:
             server, _, names = key["swapped"].rpartition("=")
             for name in sorted(self.outermost(set(_split(names)) - _denied(names))):
                 yield Evidence(name, "server", f"{server}={name}", "server.swapped")
+        rival = self._rival(key)
         if key["size"] is not None:
-            expected = key["size"] in (key["resp_asserts"], key["orig_asserts"])
+            expected = key["size"] in (key["resp_asserts"], rival)
             yield Evidence(key["size"], "size", key["size"], "size" if expected else "size.alone")
         if key["size_denies"] is not None:
             yield Evidence(key["size_denies"], "size", f"not {key['size_denies']}", "size_denies")
@@ -216,13 +219,35 @@ class Judge:
         inferred = self._inferred(key) if key["resp_network"] is not None else None
         if inferred is not None and inferred.protocol not in (None, asserted):
             return  # what the port stands for in general is not what it stands for in this network
-        rival = key["orig_asserts"] if asserted is None or _may_be_turned(key) else None
         system = int(key["resp_port"] or 0) < SYSTEM
         if asserted is not None and (system or rival is None or int(key["orig_port"] or SYSTEM) >= SYSTEM):
             what = f"{key['resp_port']}/{key['port_service'] or asserted}"
             yield Evidence(asserted, "port", what, f"port.{'system' if system else 'user'}.{state}")
         if rival is not None:
             yield Evidence(rival, "swapped", rival, "swapped.failed" if state == "failed" else "swapped")
+
+    def _rival(self, key: Key) -> str | None:
+        """What the originator's port asserts, where the originator may be the server.
+
+        Who sent the SYN is the client, unless it is a server that calls back. So is who sends datagrams from a port
+        that systems give to clients, unless it is a peer. Where the responder's port asserts something, too, the
+        originator's must be a system's: the other is rather a client's by chance. Datagrams that nobody answered may be
+        answers that somebody else asked for.
+        """
+        rival, asserted, port = key["orig_asserts"], key["resp_asserts"], int(key["orig_port"] or SYSTEM)
+        if key["proto"] == "udp":
+            may_serve = port < DYNAMIC or self._are_peers(rival)
+            turned = may_serve if asserted is None else key["state"] == "one_way" or port < SYSTEM
+        elif asserted is None:
+            turned = key["conn_state"] in (None, *NO_SYN) or rival in _CALL_BACK
+        else:
+            turned = key["conn_state"] in NO_SYN and port < SYSTEM
+        return rival if turned and rival != asserted else None
+
+    def _are_peers(self, name: str | None) -> bool:
+        """Whether either side of a protocol sends from its port."""
+        protocol = self.catalogue.protocols.get(name or "")
+        return protocol is not None and protocol.peers
 
     def verdict(self, key: Key) -> tuple[object, ...]:
         """The values of ``app.*`` for one combination of keys, in the order of ADDS."""
@@ -297,19 +322,6 @@ def _denied(names: str | None) -> set[str]:
     return {name[1:] for name in names.split(",") if name.startswith("-")} if names else set()
 
 
-def _may_be_turned(key: Key) -> bool:
-    """Whether the originator may be the server although the responder's port asserts something, too.
-
-    It may where no SYN was seen and its port is a system's: the other is rather a client's by chance. And datagrams
-    that nobody answered may be answers that somebody else asked for.
-    """
-    if key["orig_asserts"] in (None, key["resp_asserts"]):
-        return False
-    if key["proto"] == "udp":
-        return key["state"] == "one_way" or int(key["orig_port"] or SYSTEM) < SYSTEM
-    return key["conn_state"] in NO_SYN and int(key["orig_port"] or SYSTEM) < SYSTEM
-
-
 def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     """Blank what cannot matter, so that flows that are judged alike share a key."""
     column = pl.col
@@ -319,17 +331,24 @@ def narrow(keys: pl.DataFrame) -> pl.DataFrame:
     unanswered = udp & (column("state") == "one_way")
     unseen = (udp | among(column("conn_state"), NO_SYN)) & (column("orig_port") < SYSTEM)
     turned = (column("orig_asserts") != column("resp_asserts")) & (unanswered | unseen)
-    heard, may_turn = keys.select(own=own, turned=turned)
-    there = {name: keys[name].is_not_null() for name in ("server", "resp_asserts", "resp_network", "name_app")}
+    known = column("conn_state").is_not_null() & ~among(column("conn_state"), NO_SYN)
+    client = ~udp & known & ~among(column("orig_asserts"), _CALL_BACK)
+    dynamic = udp & (column("orig_port") >= DYNAMIC)
+    heard, may_turn, is_client, is_dynamic = keys.select(
+        own=own, turned=turned, client=client.fill_null(False), dynamic=dynamic.fill_null(False)
+    )
+    given = ("server", "resp_asserts", "orig_asserts", "resp_network", "name_app")
+    there = {name: keys[name].is_not_null() for name in given}
     server, named = there["server"] & ~heard, there["name_app"]
+    rival = there["orig_asserts"] & ((~there["resp_asserts"] & ~is_client) | may_turn)
     matters = {
         "server": server,
         "server_address": server,
         "swapped": ~(server | heard),
         "resp_port": server | there["resp_asserts"] | there["resp_network"],
         "port_service": there["resp_asserts"],
-        "orig_asserts": ~there["resp_asserts"] | may_turn,
-        "orig_port": may_turn,
+        "orig_asserts": rival,
+        "orig_port": may_turn | (rival & is_dynamic),
         "conn_state": may_turn,
         "name_source": named,
         "orig_network": ~there["resp_network"],

@@ -253,6 +253,29 @@ def test_a_system_s_port_is_rather_the_server_s(
     assert (found.evidence, found.asserted) == (expected, "drda")
 
 
+@pytest.mark.parametrize(
+    ("proto", "conn_state", "orig_port", "asserts", "turned"),
+    [
+        ("tcp", "SF", 50075, "hdfs", False),
+        ("tcp", "S0", 1433, "tds", False),
+        ("tcp", "SF", 20, "ftp_data", True),
+        ("tcp", "OTH", 1433, "tds", True),
+        ("tcp", None, 1433, "tds", True),
+        ("udp", None, 60005, "mosh", False),
+        ("udp", "SF", 51413, "bittorrent", True),
+        ("udp", "SF", 3074, "xbox", True),
+        ("udp", None, 53, "dns", True),
+    ],
+)
+def test_who_sent_the_syn_or_has_a_client_s_port_is_no_server(
+    judge: Judge, proto: str, conn_state: str | None, orig_port: int, asserts: str, turned: bool
+) -> None:
+    flow = {"resp_port": 61234, "proto": proto, "conn_state": conn_state, "orig_port": orig_port}
+    found = verdict(judge, **flow, orig_asserts=asserts)
+    assert found.evidence == ([f"swapped:{asserts}"] if turned else None)
+    assert (found.protocol is None) is not turned
+
+
 def test_datagrams_that_nobody_asked_for_are_not_surely_what_their_port_says(judge: Judge) -> None:
     reflected = port(443, "quic", proto="udp", state="one_way", orig_port=11211, orig_asserts="memcached")
     found = verdict(judge, **reflected)
@@ -321,6 +344,12 @@ def test_keys_that_are_judged_alike_are_one(judge: Judge) -> None:
         key(**port(22, "ssh", service="ssh", orig_asserts="dns")),
         key(resp_port=4444, server="ssh", orig_network="google"),
         key(resp_port=50000, orig_asserts="dns", proto="udp"),
+        key(resp_port=50000, orig_asserts="mosh", proto="udp", orig_port=60005),
+        key(resp_port=50000, orig_asserts="mosh", proto="udp", orig_port=60005, size="mosh"),
+        key(resp_port=50000, orig_asserts="bittorrent", proto="udp", orig_port=51413),
+        key(resp_port=50000, orig_asserts="tds", conn_state="SF", orig_port=1433),
+        key(resp_port=50000, orig_asserts="tds", conn_state="OTH", orig_port=1433),
+        key(resp_port=50000, orig_asserts="ftp_data", conn_state="SF", orig_port=20),
         key(**port(443, "tls", negotiated="imap", agent_app="whatsapp")),
         key(**port(80, "http", name_app="youtube", name_source="host", name_by="y", server_app="spotify")),
         key(**port(80, "http", state="unrecognised")),
