@@ -15,7 +15,6 @@ from enrich.sources.zeek_tsv import Want
 from enrich.sources.zeek_types import field_type
 
 PATH = "_path"
-_UNREAD = (pl.UInt16, pl.UInt64)
 
 
 def read(
@@ -48,19 +47,25 @@ def read(
 
 
 def _readable(type_: Type) -> Type:
-    """The type that the JSON reader is asked for: times may be texts, and it knows few integers."""
-    if type_ == pl.Float64:
+    """The type that the JSON reader is asked for: times and ports may be texts, and it knows few integers."""
+    if type_ in (pl.Float64, pl.UInt16):
         return pl.String
-    if type_ in _UNREAD:
+    if type_ == pl.UInt64:
         return pl.Int64
     return pl.List(pl.Int64) if type_ == pl.List(pl.UInt64) else type_
 
 
 def _normalised(frame: pl.DataFrame, types: Mapping[str, Type]) -> pl.DataFrame:
-    return frame.with_columns(
-        (seconds(pl.col(name)) if type_ == pl.Float64 else pl.col(name).cast(type_, strict=False)).alias(name)
-        for name, type_ in types.items()
-    )
+    return frame.with_columns(_value(pl.col(name), type_).alias(name) for name, type_ in types.items())
+
+
+def _value(value: pl.Expr, type_: Type) -> pl.Expr:
+    if type_ == pl.Float64:
+        return seconds(value)
+    if type_ == pl.UInt16:  # whoever handled the log before may have made a port a text, or 22.0
+        number = value.cast(pl.Float64, strict=False)
+        return pl.when(number == number.floor()).then(number).cast(type_, strict=False)
+    return value.cast(type_, strict=False)
 
 
 def _split(frame: pl.DataFrame, raw: pl.Series, log: str, want: Want, by_fields: Logs | None) -> Iterator[Batch]:

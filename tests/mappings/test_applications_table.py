@@ -134,7 +134,7 @@ def test_entries_are_well_formed(kind: str, keys: set[str]) -> None:
             if isinstance(value, list):
                 assert value and all(isinstance(item, str) and item for item in value), (entry["name"], key)
                 assert not repeated(value), (entry["name"], key)
-            elif key == "carrier":
+            elif key in ("carrier", "peers"):
                 assert value is True, entry["name"]
             else:
                 assert isinstance(value, str) and value.strip() == value != "", (entry["name"], key)

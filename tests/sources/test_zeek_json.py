@@ -60,6 +60,18 @@ def test_wrong_types_read_as_null_and_the_record_stays() -> None:
     assert batch.raw[0] == text
 
 
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        ("22", 22), ('"22"', 22), ("22.0", 22), ('"22.0"', 22), ("65535", 65535), ("0", 0), ("65536", None),
+        ("-1", None), ("22.5", None), ('"22/tcp"', None), ('""', None), ("true", None), ("null", None), ("[22]", None),
+    ],
+)  # fmt: skip
+def test_a_port_may_be_text(port: str, expected: int | None) -> None:
+    frame = one(f'{{"uid":"C1","id.resp_p":{port}}}\n{{"uid":"C2","id.resp_p":1}}').frame
+    assert frame["id.resp_p"].to_list() == [expected, 1]
+
+
 def test_columns_that_no_record_has_are_absent() -> None:
     assert one('{"uid":"C1"}\n{"uid":"C2","other":1}').frame.columns == ["uid"]
 
