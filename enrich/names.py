@@ -27,6 +27,16 @@ def host_name(text: str | None) -> str | None:
     return name
 
 
+def host_names(texts: pl.Series) -> pl.Series:
+    """Host names as they are told: in lower case (RFC 4343), no port, no final dot; null for addresses.
+
+    Unlike :func:`host_name` it keeps whatever else stands where a name should.
+    """
+    text = pl.col("text").str.to_lowercase().str.replace(r":[0-9]*$", "").str.strip_chars_end(".")
+    told = texts.alias("text").to_frame().select(text)
+    return told.select(pl.when(~pl.col("text").str.contains(r"^[0-9.]*$|:|^\[")).then("text")).to_series()
+
+
 def suffixes(name: str) -> Iterator[str]:
     """The name itself and its parents, longest first; at most MAX_LABELS of them."""
     for _ in range(MAX_LABELS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,9 @@ class Report:
         """The report for machines."""
         return {
             "undeclared": [_seen(item.seen) | {"name": item.name} for item in self.undeclared],
-            "never_seen": [_declared(item) for item in self.never_seen],
+            "never_seen": [asdict(item) for item in self.never_seen],
             "contradicted": [
-                _declared(item.declared) | {"expected": item.expected} | _seen(item.seen) for item in self.contradicted
+                asdict(item.declared) | {"expected": item.expected} | _seen(item.seen) for item in self.contradicted
             ],
             "agreeing": self.agreeing,
             "named": self.named,
@@ -81,17 +81,6 @@ def _seen(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _declared(item: Declared) -> dict[str, Any]:
-    return {
-        "host": item.host,
-        "transport": item.transport,
-        "port": item.port,
-        "name": item.name,
-        "program": item.program,
-        "source": item.source,
-    }
-
-
 @dataclass(slots=True)
 class Inventory:
     """All that inventories declare."""
@@ -99,6 +88,8 @@ class Inventory:
     declared: list[Declared] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
     """Hosts that an inventory is about, also where nothing of them is open."""
+    notes: list[str] = field(default_factory=list)
+    """What to know of the inventories."""
 
     def add_services(self, path: Path) -> None:
         """Read a services file. Raises SourceError if it names no service."""
@@ -123,8 +114,14 @@ class Inventory:
         self.declared += sockets.placed(found, own)
 
     def add_scan(self, path: Path) -> None:
-        """Read nmap's XML. Raises SourceError for anything else."""
-        found, hosts = nmap.parse(path)
+        """Read nmap's XML. Raises SourceError for anything else, and for a scan that found no host."""
+        found, hosts, whole = nmap.parse(path)
+        if not hosts:
+            raise SourceError(
+                f"{path}: no host of the scan was up{'' if whole else ', as far as it goes: it breaks off'}"
+            )
+        if not whole:
+            self.notes.append(f"{path}: the scan breaks off: of hosts that it does not reach it says nothing")
         self.declared += [item for item in found if item.host is not None]
         self.hosts |= set(hosts)
 

@@ -20,6 +20,7 @@ from enrich.batch import Batch, possible_times
 from enrich.dns_answers import Answers
 from enrich.keyed import CONFLICT, Keyed, Keys, Sought, hashes
 from enrich.machine import release_memory
+from enrich.names import host_names
 from enrich.payload import STRENGTHS, Payloads
 from enrich.protocol_sets import ProtocolSets
 from enrich.runs import MOST
@@ -151,7 +152,7 @@ class Survey:
             self.servers.add(servers, spoken)
         if log in _NAMED and _NAMED[log][0] in frame.columns:
             column, source = _NAMED[log]
-            names = self.names.add(frame[column])
+            names = self.names.add(host_names(frame[column]))
             # The smaller value stays: a name from SNI before one from HTTP.
             self.named.add(uids, np.where(names == 0, names, names | _HOST_BIT * (source == "host")))
             if servers is not None:
@@ -189,7 +190,7 @@ class Survey:
                 self._add_certificate(_zero_nulls(hashes(frame[column]), frame[column]), subjects, issuers, texts)
 
     def _add_certificate(self, keys: Keys, subjects: pl.Series, issuers: pl.Series, names: pl.Series) -> None:
-        self.certificate_names.add(keys, self.names.add(names.str.strip_prefix("*.")))
+        self.certificate_names.add(keys, self.names.add(host_names(names.str.strip_prefix("*."))))
         self.certificate_applications.add(keys, self.catalogue.certificates_many(subjects, issuers))
 
     def _add_services(self, frame: pl.DataFrame) -> None:
@@ -243,7 +244,7 @@ class Survey:
         )
         if not rows.height:
             return
-        names = self.names.add(rows["query"])
+        names = self.names.add(host_names(rows["query"]))
         self.asked.add(hashes(rows["client"], rows["answer"]), rows["ts"], rows["ttl"], names)
         # What anybody was told counts only of an address that goes by one name: a shared one says nothing.
         self.asked_by_any.add(hashes(rows["answer"]), names)

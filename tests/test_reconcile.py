@@ -297,3 +297,17 @@ def test_every_form_of_output_is_read_alike(form: tuple[str, ...], example: str,
     invoke(ROOT / "examples" / example, out=tmp_path / "other")
     assert services(tmp_path / "one") == services(tmp_path / "other")
     assert len(services(tmp_path / "one")) > 5
+
+
+def test_a_scan_that_breaks_off_is_told(tmp_path: Path) -> None:
+    whole = (
+        '<nmaprun><host><status state="up"/><address addr="192.0.2.10" addrtype="ipv4"/><ports>'
+        '<port protocol="tcp" portid="22"><state state="open"/></port></ports></host></nmaprun>'
+    )
+    out = output(tmp_path, {})
+    told = reconcile(out, "--scan", written(tmp_path, "cut.xml", whole.removesuffix("</nmaprun>")))
+    assert told.exit_code == 0
+    assert "cut.xml: the scan breaks off" in told.stderr
+    told = reconcile(out, "--scan", written(tmp_path, "none.xml", whole[: whole.index("</ports>")]))
+    assert told.exit_code == 3
+    assert "no host of the scan was up, as far as it goes: it breaks off" in told.stderr

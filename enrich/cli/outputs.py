@@ -139,6 +139,8 @@ def reconcile(
         inventory.add_listening(Path(path), [address] if equals else [], tables)
     for name in scan:
         inventory.add_scan(Path(name))
+    for note in inventory.notes:
+        say(note)
     _caution(directory)
     report = compare(inventory, seen_in(directory), tables)
     if as_json:

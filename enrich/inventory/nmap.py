@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NamedTuple
 from xml.parsers import expat
 
 from enrich.errors import SourceError
@@ -76,12 +77,20 @@ def _service(attributes: Mapping[str, str]) -> tuple[str | None, str | None]:
     return ("https" if name == "http" else "ssl") if attributes.get("tunnel") == "ssl" else name[:_TEXT], product
 
 
-def parse(path: Path) -> tuple[list[Declared], list[str]]:
-    """The open ports of a scan, and the addresses of the hosts that were up.
+class Scan(NamedTuple):
+    """The open ports of a scan, the addresses of the hosts that were up, and whether it ran to its end."""
+
+    found: list[Declared]
+    hosts: list[str]
+    whole: bool
+
+
+def parse(path: Path) -> Scan:
+    """Read a scan; one that was interrupted ends in the middle, and what it found until then counts.
 
     Raises SourceError for what is not nmap's XML. Entities of the file's own are refused: no scan has any.
     """
-    scan = _Scan()
+    scan, whole = _Scan(), True
     parser = expat.ParserCreate()
 
     def refuse(*_: object) -> int:
@@ -104,9 +113,9 @@ def parse(path: Path) -> tuple[list[Declared], list[str]]:
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
     except expat.ExpatError as error:
-        # A scan that was interrupted ends in the middle; what it found until then counts.
         if not scan.is_nmap:
             raise SourceError(f"{path}: is not nmap's XML (nmap -oX): {error}") from error
+        whole = False
     if not scan.is_nmap:
         raise SourceError(f"{path}: is not nmap's XML (nmap -oX)")
-    return scan.found, scan.hosts
+    return Scan(scan.found, scan.hosts, whole)

@@ -44,7 +44,7 @@ def written(tmp_path: Path, text: str | bytes) -> Path:
 
 
 def test_open_ports_of_hosts_that_are_up(tmp_path: Path) -> None:
-    found, hosts = parse(written(tmp_path, SCAN))
+    found, hosts, _ = parse(written(tmp_path, SCAN))
     assert hosts == ["192.0.2.10", "2001:db8::12"]
     assert found == [
         Declared("192.0.2.10", "tcp", 22, "ssh", "OpenSSH 9.2p1", "scan"),
@@ -55,8 +55,10 @@ def test_open_ports_of_hosts_that_are_up(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_scan_counts_until_there(tmp_path: Path) -> None:
-    found, _ = parse(written(tmp_path, SCAN[: SCAN.index('<host><status state="down"')]))
+    found, _, whole = parse(written(tmp_path, SCAN[: SCAN.index('<host><status state="down"')]))
     assert len(found) == 4
+    assert not whole
+    assert parse(written(tmp_path, SCAN)).whole
 
 
 BOMB = """<?xml version="1.0"?>
@@ -91,13 +93,13 @@ def test_an_absent_file(tmp_path: Path) -> None:
 
 def test_odd_values_are_passed_over(tmp_path: Path) -> None:
     odd = SCAN.replace('portid="22"', 'portid="99999"').replace('portid="443"', 'portid="x"')
-    found, hosts = parse(written(tmp_path, odd.replace("192.0.2.10", "not-an-address")))
+    found, hosts, _ = parse(written(tmp_path, odd.replace("192.0.2.10", "not-an-address")))
     assert found == []
     assert hosts == ["2001:db8::12"]
-    found, _ = parse(written(tmp_path, odd))
+    found, _, _ = parse(written(tmp_path, odd))
     assert [item.port for item in found] == [993, 8080]
 
 
 def test_deep_nesting_is_harmless(tmp_path: Path) -> None:
     text = "<nmaprun>" + "<host>" * 50_000 + "</host>" * 50_000 + "</nmaprun>"
-    assert parse(written(tmp_path, text)) == ([], [])
+    assert parse(written(tmp_path, text)) == ([], [], True)
