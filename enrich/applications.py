@@ -21,6 +21,7 @@ from enrich.tables import read_toml
 
 FOLDER = "applications"
 MAX_TEXT = 2048  # characters of a text that are searched: no program says who it is behind them
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?/(tcp|udp|sctp)")
 _MEMO = 100_000  # distinct texts whose application is remembered
 
 
@@ -256,7 +257,9 @@ def _load(resources: Resources) -> Catalogue:
                 protocols.setdefault(protocol.name, protocol)
             for application in map(_application, table.get("application", [])):
                 applications.setdefault(application.name, application)
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
+            raise TableError(f"{path}: {error}") from error
+        except (KeyError, TypeError, AttributeError) as error:
             raise TableError(f"{path}: {error!r}: every entry needs name, category and examples") from error
     return Catalogue(list(protocols.values()), list(applications.values()), domain_lists.load(resources))
 
@@ -265,35 +268,44 @@ def _protocol(entry: dict[str, Any]) -> Protocol:
     return Protocol(
         name=entry["name"],
         category=entry["category"],
-        aliases=tuple(entry.get("aliases", ())),
-        logs=tuple(entry.get("logs", ())),
-        ports=tuple(_ports(entry.get("ports", ()))),
-        alpn=tuple(entry.get("alpn", ())),
+        aliases=_texts(entry, "aliases"),
+        logs=_texts(entry, "logs"),
+        ports=tuple(_ports(_texts(entry, "ports"))),
+        alpn=_texts(entry, "alpn"),
         carrier=entry.get("carrier", False),
         peers=entry.get("peers", False),
-        over=tuple(entry.get("over", ())),
+        over=_texts(entry, "over"),
         obsolete=entry.get("obsolete"),
     )
 
 
-def _ports(texts: list[str]) -> Iterator[tuple[int, int, str]]:
+def _texts(entry: dict[str, Any], key: str) -> tuple[str, ...]:
+    texts = entry.get(key, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{entry['name']}: {key}: expected a list of texts")
+    return tuple(texts)
+
+
+def _ports(texts: Iterable[str]) -> Iterator[tuple[int, int, str]]:
     for text in texts:
-        numbers, _, transport = text.partition("/")
-        first, _, last = numbers.partition("-")
-        yield int(first), int(last or first), transport
+        match = _PORTS.fullmatch(text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if match is None or not first <= last <= 65535:
+            raise ValueError(f"ports: {text!r}: expected such as 22/tcp or 6881-6889/udp")
+        yield first, last, match[3]
 
 
 def _application(entry: dict[str, Any]) -> Application:
     return Application(
         name=entry["name"],
         category=entry["category"],
-        aliases=tuple(entry.get("aliases", ())),
-        domains=tuple(entry.get("domains", ())),
-        keywords=tuple(entry.get("keywords", ())),
-        patterns=tuple(entry.get("patterns", ())),
-        user_agents=tuple(entry.get("user_agents", ())),
-        certificates=tuple(entry.get("certificates", ())),
-        alpn=tuple(entry.get("alpn", ())),
+        aliases=_texts(entry, "aliases"),
+        domains=_texts(entry, "domains"),
+        keywords=_texts(entry, "keywords"),
+        patterns=_texts(entry, "patterns"),
+        user_agents=_texts(entry, "user_agents"),
+        certificates=_texts(entry, "certificates"),
+        alpn=_texts(entry, "alpn"),
         protocol=entry.get("protocol"),
-        examples=tuple(entry.get("examples", ())),
+        examples=_texts(entry, "examples"),
     )

@@ -10,10 +10,11 @@ import polars as pl
 
 from enrich import applications, banners, fingerprints, inferences, logs, networks, payload
 from enrich.banners.knowledge import Knowledge
+from enrich.engine import Engine
 from enrich.enrichers import sites
 from enrich.enrichers.banners import FOLDER as BANNERS
 from enrich.enrichers.ports import CARE
-from enrich.errors import ConfigError, TableError, meant
+from enrich.errors import ConfigError, EnrichError, TableError, meant
 from enrich.inferences import Inferences
 from enrich.ip_numbers import ip_numbers
 from enrich.logs import Logs
@@ -54,12 +55,26 @@ def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None
     for name in tables.settings("tables") if not names else ():
         for path in tables.overlays(name):
             yield _checked(str(path), path, name, tables)
+    if tables.settings("tables") and not names:
+        yield _together(tables)
     for name in tables.settings("databases") if not names else ():
         yield _database(name, tables)
     if recog is not None:
         from enrich.banners.recog import check_recog
 
         yield from (Result(item.table, item.found, item.problem) for item in check_recog(recog))
+
+
+def _together(tables: Tables) -> Result:
+    """Load everything as a run does, the site's own tables over the shipped ones."""
+    label = f"{tables.config_path}: all tables together"
+    try:
+        engine = Engine(tables)
+        for log in {log for enricher in engine.enrichers for use in enricher.uses for log in use.logs}:
+            engine.prepare(log)
+        return Result(label, f"{len(engine.enrichers)} enrichers")
+    except EnrichError as error:
+        return Result(label, problem=str(error))
 
 
 def _database(name: str, tables: Tables) -> Result:

@@ -27,7 +27,8 @@ class Engine:
         self.enrichers = registry.enrichers(only)
         failed_states = tables.toml("behavior.toml")["thresholds"]["failed_states"]
         self.survey = survey.Survey(applications.load(tables), lambda: payload.load(tables), failed_states)
-        self._rolled = [(roll_up, roll_up.start(tables)) for roll_up in registry.ROLL_UPS]
+        with tables.blamed():
+            self._rolled = [(roll_up, roll_up.start(tables)) for roll_up in registry.ROLL_UPS]
         self._waiting: dict[str, Waiting] = {}
         self._schemas: dict[str, pl.Schema] = {}
         self._memos: dict[tuple[str, str], Memo] = {}
@@ -138,7 +139,8 @@ class Engine:
     def _work(self, enricher: Enricher) -> Work:
         with self._preparing:
             if enricher.name not in self._works:
-                self._works[enricher.name] = _in_turn(enricher.prepare(self.tables))
+                with self.tables.blamed():
+                    self._works[enricher.name] = _in_turn(enricher.prepare(self.tables))
             return self._works[enricher.name]
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from enrich import configuration, logs, registry
+from enrich import configuration, findings, logs, registry
 from enrich.batch import Damage, Form, Item
 from enrich.engine import Engine
 from enrich.errors import ConfigError, EnrichError, OutputError, SourceError
@@ -169,8 +170,11 @@ class Run:
             if not roll_up.own_file:
                 self.report.applications = [dict(row) for row in results]
                 continue
+            records = list(results) if roll_up is findings.ROLL_UP else results  # which are few
+            if isinstance(records, list):
+                self.report.findings = Counter(str(finding["severity"]) for finding in records)
             out = self.folder.open_own(f"{roll_up.name}.ndjson")
-            write_records(results, out)
+            write_records(records, out)
             out.commit()
         self._note(self.engine.notes())
 

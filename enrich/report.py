@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -41,7 +41,8 @@ class FileReport:
 class Report:
     """What became of a run. ``state``: rows of the state file that it read and wrote; ``notes``: what else to know.
 
-    ``absent``: logs that were asked for, which no input holds and nobody knows by that name.
+    ``absent``: logs that were asked for, which no input holds and nobody knows by that name. ``findings``: how many of
+    each severity, the gravest first.
     """
 
     files: list[FileReport] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Report:
     state: dict[str, int] | None = None
     notes: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
+    findings: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def status(self) -> int:
@@ -81,6 +83,7 @@ def run_record(
             "left_out": sum(item.left_out for item in report.files),
         },
         "applications": report.applications,
+        "findings": dict(report.findings),
         "state": report.state,
         "notes": report.notes,
         "files": [asdict(item) for item in report.files],

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
@@ -132,6 +133,9 @@ class Tables:
                     unknown = sorted(set(values) - set(known))
                     if unknown and section != "table":
                         raise TableError(f"{path}: {section}.{unknown[0]}: no such key; there are: {', '.join(known)}")
+                    for key, value in values.items() if section != "table" else ():
+                        if not _is_like(value, known[key]):
+                            raise TableError(f"{path}: {section}.{key}: expected {_kind(known[key])}")
                     table[section] = {**known, **values}
             return table
 
@@ -154,17 +158,24 @@ class Tables:
         """Build something once and keep it. Raises TableError where a site's own tables are malformed."""
         with self._lock:
             if name not in self._cache:
-                try:
+                with self.blamed():
                     self._cache[name] = build()
-                except EnrichError:
-                    raise
-                except Exception as error:
-                    own = ", ".join(self.settings("tables"))
-                    if not own:
-                        raise
-                    raise TableError(f"{self.config_path}: a table for {own} is malformed: {error}") from error
             value: T = self._cache[name]
             return value
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """What fails here fails because of the site's own tables, if it has any: raise TableError."""
+        try:
+            yield
+        except EnrichError:
+            raise
+        except Exception as error:
+            own = ", ".join(self.settings("tables"))
+            if not own:
+                raise
+            reason = (str(error) or repr(error)).splitlines()[0]
+            raise TableError(f"{self.config_path}: a table for {own} is malformed: {reason}") from error
 
     def _laid_over(self, name: str, shipped: pl.DataFrame) -> pl.DataFrame:
         own = []
@@ -208,6 +219,27 @@ def _line_of_row(path: Path, row: int) -> int:
     """Where a row stands in its file, comments and empty lines counted; both from the first, row 0 and line 1."""
     lines = [number for number, line in enumerate(path.read_text("utf-8").split("\n"), 1) if _is_content(line)]
     return lines[row + 1]
+
+
+def _is_like(value: object, known: object) -> bool:
+    """Whether a value is of the kind of the one whose place it takes."""
+    if isinstance(known, dict):
+        return isinstance(value, dict) and all(
+            key in known and _is_like(item, known[key]) for key, item in value.items()
+        )
+    if isinstance(known, list):
+        return isinstance(value, list) and all(not known or any(_is_like(item, one) for one in known) for item in value)
+    return _kind(value) == _kind(known)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, dict):
+        return f"a section of {', '.join(value)}"
+    if isinstance(value, list):
+        return f"a list, such as {value[:2]}" if value else "a list"
+    return "a number" if isinstance(value, (int, float)) else "a text"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -145,6 +145,11 @@ def summary(report: Report, folder: Path) -> None:
         f"({rate:,.0f} rows/s){f', {left:,} left out' if left else ''}, {size(report.bytes_out)} written to "
         f"{safe(folder)}"
     )
+    if report.findings:
+        graver = ", ".join(f"{number:,} {severity}" for severity, number in report.findings.items())
+        console.print(
+            f"{counted(sum(report.findings.values()), 'finding')} ({graver}): zeek-enrich findings {safe(folder)}"
+        )
     _files(
         [(item, f"{item.rejected:,} of {item.rows:,}") for item in report.files if item.rejected],
         f"[red]{counted(sum(item.rejected for item in report.files), 'record')} rejected[/red] "

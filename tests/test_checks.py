@@ -9,6 +9,7 @@ from pathlib import Path
 import mmdb
 import pytest
 from click.testing import CliRunner
+from conftest import ROOT
 
 from enrich.checks import check_tables
 from enrich.cli import main
@@ -99,7 +100,8 @@ def test_a_site_s_own_tables_are_checked_too(tmp_path: Path, name: str) -> None:
     own, found = OWN[name]
     (tmp_path / "own.csv").write_text(own)
     (tmp_path / "site.toml").write_text(f'[tables]\n"{name}" = "own.csv"\n')
-    *_, result = check_tables(Tables.load(tmp_path / "site.toml"))
+    *_, result, together = check_tables(Tables.load(tmp_path / "site.toml"))
+    assert together.problem is None
     assert result.table == str(tmp_path / "own.csv")
     assert result.problem is None
     assert found in result.found
@@ -152,3 +154,40 @@ def test_a_site_s_databases_are_opened(tmp_path: Path) -> None:
     assert bad.table == "databases.bad"
     assert "not a MaxMind-format database" in str(bad.problem)
     assert "no such file" in str(gone.problem)
+
+
+MALFORMED = {
+    "applications": [
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["99999/tcp"]\n', "ports: '99999/tcp': expected such as"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["80-70/tcp"]\n', "ports: '80-70/tcp': expected such as"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["80/foo"]\n', "ports: '80/foo': expected such as"),
+        ('[[application]]\nname = "x"\ncategory = "web"\ndomains = "x.example"\n', "domains: expected a list of texts"),
+        ('[[application]]\nname = 3\ncategory = "web"\n', "a table for applications is malformed"),
+        ('[[application]]\ncategory = "web"\n', "every entry needs name, category"),
+    ],
+    "behavior.toml": [
+        ('[thresholds]\nscan_max_packets = "x"\n', "thresholds.scan_max_packets: expected a number"),
+        ('[thresholds]\nfailed_states = "S0"\n', "thresholds.failed_states: expected a list, such as"),
+        ("[thresholds]\nfailed_states = [3]\n", "thresholds.failed_states: expected a list, such as"),
+    ],
+    "findings.toml": [
+        ('[antivirus_silent]\ncontacts = "x"\n', "antivirus_silent.contacts: expected a number"),
+        ("[obsolete_protocol]\nseverity = 1\n", "obsolete_protocol.severity: expected a section of grave, other"),
+        ('[tftp_across_border]\nseverity = "bogus"\n', "severity: 'bogus': expected one of high, medium, low"),
+    ],
+    "evidence.toml": [('[protocol]\nlog = "x"\n', "protocol.log: expected a number")],
+    "sizes.csv": [("transport,says,fewest\nudp,fits,x\n", "a table for sizes.csv is malformed")],
+}
+
+
+@pytest.mark.parametrize(("name", "text", "reason"), [(name, *case) for name, cases in MALFORMED.items() for case in cases])
+def test_a_malformed_table_of_a_site_s_own_is_no_traceback(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    own = tmp_path / ("own.csv" if name.endswith("csv") else "own.toml")
+    own.write_text(text)
+    (tmp_path / "site.toml").write_text(f'[tables]\n"{name}" = "{own.name}"\n')
+    config = ["--config", str(tmp_path / "site.toml")]
+    for command in (["run", str(ROOT / "examples/zeek/conn.log"), "--out", str(tmp_path / "out")], ["check"]):
+        done = CliRunner().invoke(main, [*command, *config])
+        assert isinstance(done.exception, SystemExit), done.exception
+        assert done.exit_code == (2 if command[0] == "run" else 1)
+        assert reason in (done.stdout + done.stderr).replace("\n", "")

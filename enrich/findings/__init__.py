@@ -97,6 +97,11 @@ class Findings:
 def _start(resources: Resources) -> Accumulator:
     table = resources.toml(TABLE)
     catalogue = applications.load(resources)
+    for kind in kinds(resources):
+        severity = table[kind]["severity"]
+        for one in severity.values() if isinstance(severity, dict) else [severity]:
+            if one not in SEVERITIES:
+                raise TableError(f"{TABLE}: {kind}.severity: {one!r}: expected one of {', '.join(SEVERITIES)}")
     try:
         detectors: dict[str, Detector] = {
             "port_contradiction": PortContradiction(table, catalogue, resources.csv(REGISTRY)),
