@@ -45,6 +45,7 @@ class Protocol:
     carrier: bool
     peers: bool
     over: tuple[str, ...]
+    versions: tuple[str, ...]
     obsolete: str | None
 
 
@@ -194,6 +195,15 @@ class Catalogue:
         """Negotiated names that say more than that TLS or QUIC carries HTTP; null for all others."""
         return names.replace_strict(self._telling_alpn, default=None, return_dtype=pl.String)
 
+    def unheard_of(self, protocol: str, versions: pl.Series) -> pl.Series:
+        """Which of the versions that a log tells, hexadecimal numbers among other texts, the protocol never had.
+
+        Its analyzer then took something else for it.
+        """
+        known = "|".join(version.zfill(8).replace("?", ".") for version in self.protocols[protocol].versions)
+        number = versions.str.to_lowercase()
+        return number.str.contains("^[0-9a-f]{1,8}$") & ~number.str.zfill(8).str.contains(f"^(?:{known})$")
+
     def category(self, protocol: str | None, application: str | None) -> str | None:
         """The category of a verdict: the application's, else the protocol's."""
         if application in self.applications:
@@ -275,6 +285,7 @@ def _protocol(entry: dict[str, Any]) -> Protocol:
         carrier=entry.get("carrier", False),
         peers=entry.get("peers", False),
         over=_texts(entry, "over"),
+        versions=_texts(entry, "versions"),
         obsolete=entry.get("obsolete"),
     )
 

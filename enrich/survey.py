@@ -40,7 +40,7 @@ _READ: dict[str, frozenset[str]] = {
     "conn": _SERVER | {"service", "_detection"},
     "http": _FLOW | {"host", "user_agent"},
     "ssl": _FLOW | {"version", "server_name", "next_protocol"} | _CERTIFICATE,
-    "quic": _FLOW | {"server_name", "client_protocol"},
+    "quic": _FLOW | {"version", "server_name", "client_protocol"},
     "dns": _FLOW | {"ts", "id.orig_h", "query", "qtype_name", "answers", "TTLs"},
     "ftp": _FLOW | ftp_replies.COLUMNS,
     "payload": _FLOW | {"id.orig_p", "orig_payload_hex", "resp_payload_hex"},
@@ -144,6 +144,8 @@ class Survey:
         if log == "ssl" and "version" in frame.columns:
             datagram = frame["version"].str.starts_with("DTLS").fill_null(False)
             spoken = spoken.set(datagram, "dtls")
+        if log == "quic" and "version" in frame.columns:
+            spoken = spoken.set(self.catalogue.unheard_of(protocol, frame["version"]).fill_null(False), f"-{protocol}")
         if log == "ftp":
             spoken = ftp_replies.corrected(frame, spoken, self.signatures)
         self.protocols.add(uids, spoken)

@@ -162,3 +162,15 @@ def test_the_first_pattern_that_is_found_wins() -> None:
     assert patterns.find("xa") == ("first", "a")
     assert patterns.find("") is None
     assert Patterns([]).find("anything") is None
+
+
+@pytest.mark.parametrize(
+    ("version", "unheard_of"),
+    [
+        ("1", False), ("0", False), ("00000001", False), ("ff00001d", False), ("6b3343cf", False), ("a0a0a0a", False),
+        ("BABAFAEA", False), ("51303436", False), ("Q046", False), ("quicv2", False), ("draft-29", False),
+        ("faceb002", False), ("101", True), ("1b02042a", True), ("63736172", True), ("67818000", True), (None, None),
+    ],
+)  # fmt: skip
+def test_versions_that_a_protocol_never_had(catalogue: Catalogue, version: str | None, unheard_of: bool | None) -> None:
+    assert catalogue.unheard_of("quic", pl.Series([version], dtype=pl.String)).to_list() == [unheard_of]

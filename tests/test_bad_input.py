@@ -865,3 +865,20 @@ def test_an_output_directory_that_cannot_be_written_is_told_before_anything_is_r
     outcome = run(file, out=tmp_path / "out")
     assert outcome.status == UNWRITABLE
     assert "Permission denied; allow it, or name another place with --out" in outcome.stderr
+
+
+def test_what_a_parser_took_for_quic_is_none(run: Run, tmp_path: Path) -> None:
+    events = []
+    for number, version in enumerate(("1", "63736172"), 1):
+        ends = {"flow_id": number, "src_ip": "10.0.0.1", "src_port": 50000 + number, "dest_ip": f"192.0.2.{number}"}
+        common = {"timestamp": "2026-11-22T12:00:00+0000", **ends, "dest_port": 5443, "proto": "UDP"}
+        flow = {"pkts_toserver": 5, "pkts_toclient": 5, "bytes_toserver": 4000, "bytes_toclient": 5000,
+                "start": "2026-11-22T12:00:00+0000"}  # fmt: skip
+        events += [
+            {**common, "event_type": "quic", "quic": {"version": version}},
+            {**common, "event_type": "flow", "app_proto": "quic", "flow": flow},
+        ]
+    (tmp_path / "eve.json").write_text("".join(json.dumps(event) + "\n" for event in events))
+    outcome = run(tmp_path / "eve.json")
+    assert outcome.status == GOOD
+    assert [flow.get("app.protocol") for flow in outcome.records("eve.conn.ndjson")] == ["quic", None]

@@ -180,7 +180,9 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize(("name", "text", "reason"), [(name, *case) for name, cases in MALFORMED.items() for case in cases])
+@pytest.mark.parametrize(
+    ("name", "text", "reason"), [(name, *case) for name, cases in MALFORMED.items() for case in cases]
+)
 def test_a_malformed_table_of_a_site_s_own_is_no_traceback(tmp_path: Path, name: str, text: str, reason: str) -> None:
     own = tmp_path / ("own.csv" if name.endswith("csv") else "own.toml")
     own.write_text(text)

@@ -25,7 +25,19 @@ CATEGORIES = set(  # the closed vocabulary of `app.category`
         """,
     )
 )
-PROTOCOL_KEYS = {"peers", "name", "category", "aliases", "logs", "ports", "alpn", "carrier", "over", "obsolete"}
+PROTOCOL_KEYS = {
+    "peers",
+    "versions",
+    "name",
+    "category",
+    "aliases",
+    "logs",
+    "ports",
+    "alpn",
+    "carrier",
+    "over",
+    "obsolete",
+}
 APPLICATION_KEYS = {
     "name",
     "category",
