@@ -80,7 +80,9 @@ def test_ndjson_of_a_tsv_log_is_the_log_and_what_was_added(data: st.DataObject, 
             assert record == dict(zip(log.types, original, strict=True))
 
 
-OBJECTS = st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5), max_size=4)
+OBJECTS = st.dictionaries(
+    st.text(max_size=5), st.none() | st.integers(-(2**127), 2**127 - 1) | st.text(max_size=5), max_size=4
+)
 
 
 @settings(max_examples=150, deadline=None)

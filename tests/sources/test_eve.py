@@ -264,7 +264,13 @@ def test_a_first_look_does_not_take_a_client_for_a_server() -> None:
 
 
 NAMES = st.sampled_from(["timestamp", "flow_id", "event_type", "src_ip", "src_port", "flow", "dns", "tls", "vlan"])
-SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from(["flow", "dns", TIME])
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**127), 2**127 - 1)
+    | st.text(max_size=4)
+    | st.sampled_from(["flow", "dns", TIME])
+)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
