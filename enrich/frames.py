@@ -35,7 +35,7 @@ def enrich_frame(
     *,
     others: Mapping[str, pd.DataFrame] | None = None,
     config: str | Path | None = None,
-    only: Iterable[str] = (),
+    only: str | Iterable[str] = (),
 ) -> pd.DataFrame:
     """Return a frame with this project's columns appended; its rows, index and own columns stay as they are.
 
@@ -46,7 +46,9 @@ def enrich_frame(
     name of one of the frame's own is called ``enrich.<name>``. Raises ConfigError and TableError, TypeError for what is
     no frame, and ValueError for columns of one name.
     """
-    engine = Engine(_tables(None if config is None else Path(config)), tuple(only))
+    engine = Engine(
+        _tables(None if config is None else Path(config)), (only,) if isinstance(only, str) else tuple(only)
+    )
     for name, frame in {**(others or {}), log: df}.items():
         _check(frame, name)
         wanted = engine.survey.wanted(name)
@@ -139,12 +141,18 @@ def _from_objects(values: list[Any], kind: Type) -> pl.Series:
     """Values of any type as Zeek's type, by what they look like as text."""
     if kind == pl.Boolean:
         return pl.Series([_BOOLS.get(value) for value in values], dtype=pl.Boolean)
-    text = pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+    text = pl.Series([None if value is None else _text(value) for value in values], dtype=pl.String)
     if kind == pl.String:
         return text
     if kind == pl.Float64:
         return text.to_frame("text").select(seconds(pl.col("text"))).to_series()
     return text.str.strip_suffix(".0").cast(kind, strict=False)
+
+
+def _text(value: object) -> str:
+    """A value as text; halves of characters (lone surrogates), which stand for bytes that were not read, as escapes."""
+    text = str(value)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _missing(value: Any) -> bool:

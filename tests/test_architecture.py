@@ -71,7 +71,6 @@ HOMES = {
     "rich": ("terminal", "terminal_tables", "terminal_reconcile"),
     "pandas": ("frames",),
     "zat": (),
-    "opensearchpy": ("sinks",),
 }
 """Where a library may be imported; one that is not named may be anywhere."""
 

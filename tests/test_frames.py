@@ -200,3 +200,11 @@ def test_the_example_runs() -> None:
         [sys.executable, str(ROOT / "examples/pandas_example.py")], check=True, capture_output=True, text=True
     )
     assert "app.protocol" in run.stdout
+
+
+def test_a_name_alone_and_halves_of_characters() -> None:
+    frame = pd.DataFrame({"id.orig_h": ["10.0.0.1", "x\udcff"], "id.resp_h": ["8.8.8.8", "\ud800"]})
+    out = enrich.enrich_frame(frame, log="conn", only="addresses")
+    assert out["orig.scope"].tolist()[0] == "private"
+    assert pd.isna(out["orig.scope"].tolist()[1])
+    assert "app.protocol" not in out.columns

@@ -49,16 +49,13 @@ class Directions:
         return pl.Series((known == destination) & (known != source))
 
 
-def read(chunks: Iterable[Chunk | Reject | Damage], directions: Directions, want: Want) -> Iterator[Item]:
+def read(chunks: Iterable[Chunk | list[Reject] | Damage], directions: Directions, want: Want) -> Iterator[Item]:
     """Yield batches (one a log and chunk) and rejects, in their order.
 
     ``want`` names the columns that are asked for of a log (None: all; no name: its events are passed over).
     """
     for chunk in chunks:
-        if isinstance(chunk, Reject):
-            yield [chunk]
-            continue
-        if isinstance(chunk, Damage):
+        if not isinstance(chunk, Chunk):
             yield chunk
             continue
         kinds, raw, rejects = decode(chunk, {"event_type": pl.String})

@@ -77,13 +77,13 @@ def head(path: Path, size: int = BLOCK) -> bytes:
     return out[:size]
 
 
-def read_chunks(path: Path, progress: Progress) -> Iterator[Chunk | Reject | Damage]:
+def read_chunks(path: Path, progress: Progress) -> Iterator[Chunk | list[Reject] | Damage]:
     """Yield the lines of a file in chunks; ``progress`` is told how many more bytes of the file were read."""
     with open_file(path) as stream:
         yield from _chunks(_without_mark(_blocks(stream, progress)))
 
 
-def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | Reject | Damage]:
+def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | list[Reject] | Damage]:
     parts: list[bytes] = []
     size, line = 0, 1
     damage: Damage | None = None
@@ -97,7 +97,7 @@ def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | Reject | Damag
             if end < 0:
                 skipping += len(block)
                 continue
-            yield _too_long(line, parts, skipping + end)
+            yield [_too_long(line, parts, skipping + end)]
             parts, size, skipping, line = [block[end + 1 :]], len(block) - end - 1, None, line + 1
             continue
         parts.append(block)
@@ -123,7 +123,7 @@ def _chunks(blocks: Iterator[bytes | Damage]) -> Iterator[Chunk | Reject | Damag
             if size > MAX_LINE:
                 parts, skipping = [data[:KEPT_OF_LONG_LINE]], size
     if skipping is not None:
-        yield _too_long(line, parts, skipping)
+        yield [_too_long(line, parts, skipping)]
     elif size:
         data = b"".join(parts)
         yield Chunk(data, line, cut=damage is not None)

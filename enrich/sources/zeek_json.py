@@ -18,7 +18,11 @@ PATH = "_path"
 
 
 def read(
-    chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, union: frozenset[str], logs: Logs | None = None
+    chunks: Iterable[Chunk | list[Reject] | Damage],
+    log: str,
+    want: Want,
+    union: frozenset[str],
+    logs: Logs | None = None,
 ) -> Iterator[Item]:
     """Yield batches and rejects of a JSON log in their order; a chunk of several logs gives a batch a log.
 
@@ -27,10 +31,7 @@ def read(
     """
     by_fields = logs if logs is not None and log not in logs.names else None
     for chunk in chunks:
-        if isinstance(chunk, Reject):
-            yield [chunk]
-            continue
-        if isinstance(chunk, Damage):
+        if not isinstance(chunk, Chunk):
             yield chunk
             continue
         mixed = by_fields is not None or b'"_path"' in chunk.data

@@ -21,7 +21,7 @@ from enrich.sources.zeek_values import ESCAPE, typed
 Want = Callable[[str], frozenset[str] | None]
 
 
-def read(chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, keep_raw: bool) -> Iterator[Item]:
+def read(chunks: Iterable[Chunk | list[Reject] | Damage], log: str, want: Want, keep_raw: bool) -> Iterator[Item]:
     """Yield headers, batches and rejects of a TSV log in their order.
 
     ``log`` is its name where no ``#path`` says better; ``want`` names the columns that are asked for of a log (None:
@@ -30,10 +30,7 @@ def read(chunks: Iterable[Chunk | Reject | Damage], log: str, want: Want, keep_r
     """
     schema = Schema(log)
     for chunk in chunks:
-        if isinstance(chunk, Reject):
-            yield [chunk]
-            continue
-        if isinstance(chunk, Damage):
+        if not isinstance(chunk, Chunk):
             yield chunk
             continue
         line = chunk.first_line

@@ -108,7 +108,7 @@ def test_headers_and_their_order() -> None:
 
 
 def test_damage_and_rejects_of_the_reader_below_pass_through() -> None:
-    items = list(zeek_tsv.read([Reject(3, "long", b"x"), Damage(9, "cut")], "conn", lambda _: None, False))
+    items = list(zeek_tsv.read([[Reject(3, "long", b"x")], Damage(9, "cut")], "conn", lambda _: None, False))
     assert items == [[Reject(3, "long", b"x")], Damage(9, "cut")]
 
 
