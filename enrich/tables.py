@@ -35,6 +35,13 @@ _KEYS = {
 }
 """Columns that no row of a site's own table may leave empty."""
 
+_TRANSPORTS = (r"(tcp|udp|sctp|dccp)(\+(tcp|udp|sctp|dccp))*", "expected tcp, udp, sctp or dccp, or such as tcp+udp")
+_FORMS = {
+    "sites": {"domain": (r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?", "expected a domain, such as example.org")},
+    **{name: {"transport": _TRANSPORTS} for name in ("ports/in_use.csv", "ports/iana.csv", "ports/care.csv")},
+}
+"""What a site's own values have to look like, since others would never match."""
+
 LAID_OVER = (
     *("addresses/special.csv", "applications", "banners", "behavior.toml", "evidence.toml", "findings.toml"),
     *("inferences.csv", "inventory.toml", "logs.csv", "networks", "payload", "ports/care.csv", "ports/iana.csv"),
@@ -192,6 +199,11 @@ class Tables:
                 if frame[column].null_count():
                     line = _line_of_row(path, int(frame[column].is_null().arg_max() or 0))
                     raise TableError(f"{path}, line {line}: every row needs a value in column {column}")
+            for column, (form, expected) in _FORMS.get(name, {}).items():
+                wrong = ~frame[column].str.contains(f"^(?:{form})$")
+                if wrong.any():
+                    row = int(wrong.arg_max() or 0)
+                    raise TableError(f"{path}, line {_line_of_row(path, row)}: {frame[column][row]!r}: {expected}")
             own.append(frame)
         return pl.concat([*own, shipped], how="diagonal")
 

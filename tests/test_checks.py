@@ -114,6 +114,13 @@ def test_a_site_s_own_tables_are_checked_too(tmp_path: Path, name: str) -> None:
         ("sites", "domain,category\n,cdn\n", "line 2: every row needs a value in column domain"),
         ("sites", "category\ncdn\n", "no column domain"),
         ("sites", "domain,colour\nx,red\n", "unknown column 'colour'"),
+        (
+            "sites",
+            "domain,category\na.example,cdn\n*.b.example,cdn\n",
+            r"own.csv, line 3: '\*\.b\.example': expected a",
+        ),
+        ("sites", "domain,category\nhttp://b.example/,cdn\n", "line 2: 'http://b.example/': expected a domain"),
+        ("ports/in_use.csv", "port,transport,name\n7000,foo,x\n", "line 2: 'foo': expected tcp, udp, sctp or dccp"),
         ("ports/in_use.csv", "port,transport,name\nmany,tcp,x\n", "not a port or range"),
         ("ports/in_use.csv", "port,name\n1,x\n", "no column transport"),
         ("networks", "prefix,application\n10.0.0.0/88,x\n", "10.0.0.0/88"),
