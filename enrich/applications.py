@@ -198,8 +198,10 @@ class Catalogue:
     def unheard_of(self, protocol: str, versions: pl.Series) -> pl.Series:
         """Which of the versions that a log tells, hexadecimal numbers among other texts, the protocol never had.
 
-        Its analyzer then took something else for it.
+        Its analyzer then took something else for it. Where the tables list none, none is.
         """
+        if not self.protocols[protocol].versions:
+            return pl.Series([False]).new_from_index(0, len(versions))
         known = "|".join(version.zfill(8).replace("?", ".") for version in self.protocols[protocol].versions)
         number = versions.str.to_lowercase()
         return number.str.contains("^[0-9a-f]{1,8}$") & ~number.str.zfill(8).str.contains(f"^(?:{known})$")

@@ -144,7 +144,7 @@ class Survey:
         if log == "ssl" and "version" in frame.columns:
             datagram = frame["version"].str.starts_with("DTLS").fill_null(False)
             spoken = spoken.set(datagram, "dtls")
-        if log == "quic" and "version" in frame.columns:
+        if "version" in frame.columns:
             spoken = spoken.set(self.catalogue.unheard_of(protocol, frame["version"]).fill_null(False), f"-{protocol}")
         if log == "ftp":
             spoken = ftp_replies.corrected(frame, spoken, self.signatures)

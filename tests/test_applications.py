@@ -174,3 +174,7 @@ def test_the_first_pattern_that_is_found_wins() -> None:
 )  # fmt: skip
 def test_versions_that_a_protocol_never_had(catalogue: Catalogue, version: str | None, unheard_of: bool | None) -> None:
     assert catalogue.unheard_of("quic", pl.Series([version], dtype=pl.String)).to_list() == [unheard_of]
+
+
+def test_of_a_protocol_without_versions_every_version_is_one(catalogue: Catalogue) -> None:
+    assert catalogue.unheard_of("ssh", pl.Series(["2", "63736172", None])).to_list() == [False, False, False]
