@@ -119,15 +119,17 @@ def standing_alone(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in texts)
 
 
+def possible_count(count: pl.Expr) -> pl.Expr:
+    """A number of packets or bytes; null if no flow has it: below 0, or beyond all sums."""
+    return pl.when(count.is_between(0, LARGEST_COUNT)).then(count)
+
+
 def possible_counts(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame without numbers of packets and bytes that no flow has: below 0, or beyond all sums."""
+    """The frame without numbers of packets and bytes that no flow has."""
     names = [name for name in _COUNTS if frame.schema.get(name, pl.Null).is_integer()]
-    counts = frame[names]
-    if all(
-        end is None or 0 <= end <= LARGEST_COUNT for row in (*counts.min().rows(), *counts.max().rows()) for end in row
-    ):
+    if not names or all(frame.select(pl.col(names).is_between(0, LARGEST_COUNT).all()).row(0)):
         return frame
-    return frame.with_columns(pl.when(pl.col(name).is_between(0, LARGEST_COUNT)).then(name) for name in names)
+    return frame.with_columns(possible_count(pl.col(name)) for name in names)
 
 
 def possible_times(frame: pl.DataFrame) -> pl.DataFrame:

@@ -80,10 +80,9 @@ def _together(tables: Tables) -> Result:
 def _database(name: str, tables: Tables) -> Result:
     """Open a database of the site's own, and ask it."""
     try:
-        path = tables.setting_path("databases", name)
-        database = Database(path or Path())
+        database = Database(tables.setting_path("databases", name) or Path())
         database.of(ip_numbers(pl.Series(_ASKED)))
-        return Result(str(path), f"database {database.kind}; {database.built}")
+        return Result(str(database.path), f"database {database.kind}; {database.built}")
     except ConfigError as error:
         return Result(f"databases.{name}", problem=str(error))
 

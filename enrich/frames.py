@@ -46,9 +46,8 @@ def enrich_frame(
     name of one of the frame's own is called ``enrich.<name>``. Raises ConfigError and TableError, TypeError for what is
     no frame, and ValueError for columns of one name.
     """
-    engine = Engine(
-        _tables(None if config is None else Path(config)), (only,) if isinstance(only, str) else tuple(only)
-    )
+    chosen = (only,) if isinstance(only, str) else tuple(only)
+    engine = Engine(_tables(None if config is None else Path(config)), chosen)
     for name, frame in {**(others or {}), log: df}.items():
         _check(frame, name)
         wanted = engine.survey.wanted(name)

@@ -170,8 +170,9 @@ class Run:
             if not roll_up.own_file:
                 self.report.applications = [dict(row) for row in results]
                 continue
-            records = list(results) if roll_up is findings.ROLL_UP else results  # which are few
-            if isinstance(records, list):
+            records = results
+            if roll_up is findings.ROLL_UP:
+                records = list(results)  # few
                 self.report.findings = Counter(str(finding["severity"]) for finding in records)
             out = self.folder.open_own(f"{roll_up.name}.ndjson")
             write_records(records, out)

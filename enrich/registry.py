@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from enrich import findings, hosts, traffic, verdict
+from enrich import findings, hosts, traffic
 from enrich.columns import TYPES
 from enrich.enrichers import (
     addresses,
@@ -22,6 +22,7 @@ from enrich.enrichers import (
     sites,
     sizes,
     user_agents,
+    verdict,
 )
 from enrich.errors import ConfigError
 from enrich.model import Enricher, RollUp

@@ -90,5 +90,5 @@ def run_record(
         "skipped": [{"name": item.name, "reason": item.reason} for item in report.skipped],
         "enrichers": list(enrichers),
         "software": {name: version(name) for name in _SOFTWARE},
-        "tables": tables_used(tables),
+        "tables": tables.shared("tables used", lambda: tables_used(tables)),
     }

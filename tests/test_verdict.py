@@ -10,9 +10,10 @@ import pytest
 from conftest import ROOT
 
 from enrich.batch import Batch, Form
+from enrich.enrichers.verdict import ENRICHER, narrow
 from enrich.survey import Survey
 from enrich.tables import Tables
-from enrich.verdict import ADDS, ENRICHER, KEYS, Evidence, Judge, judge_of, narrow
+from enrich.verdict import ADDS, KEYS, Evidence, Judge, judge_of
 
 
 class Verdict(NamedTuple):

@@ -30,7 +30,8 @@ def prepare(resources: Resources) -> Work:
         numbers = ip_numbers(keys["ip"]).unmapped()
         scope = scopes.of_numbers(numbers).alias("scope")
         public = (scope == "public").fill_null(False).arg_true()
-        told = [database.of(numbers.at(public.to_numpy())) for database in databases]
+        asked = numbers.at(public.to_numpy())
+        told = [database.of(asked) for database in databases]
         columns = [scope]
         for name, kind in TELLS.items():
             found = pl.select(pl.coalesce(*(one[name] for one in told))).to_series()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from enrich.batch import LARGEST_COUNT
+from enrich.batch import possible_count
 from enrich.columns import Type
 from enrich.sources.json_lines import seconds
 
@@ -176,15 +176,10 @@ def _ip_bytes(side: str) -> pl.Expr:
     Suricata counts whole frames: 14 bytes of Ethernet and 4 a VLAN tag more a packet. A flow inside a tunnel has no
     frame of its own; the length of its IP headers bounds what is taken off there.
     """
-    packets, total = (_possible(_at("flow", f"{what}_{side}")) for what in ("pkts", "bytes"))
+    packets, total = (possible_count(_at("flow", f"{what}_{side}")) for what in ("pkts", "bytes"))
     frame = 14 + 4 * pl.col("vlan").list.len().fill_null(0).cast(_I)
     header = pl.when(pl.col("src_ip").str.contains(":", literal=True)).then(40).otherwise(20)
     return pl.max_horizontal(total - packets * frame, packets * header)
-
-
-def _possible(count: pl.Expr) -> pl.Expr:
-    """A number of packets or bytes with which one can reckon."""
-    return pl.when(count.is_between(0, LARGEST_COUNT)).then(count)
 
 
 _KNOWN = pl.when(~pl.col("app_proto").is_in(["failed", "unknown"])).then(pl.col("app_proto"))
