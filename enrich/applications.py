@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -219,18 +220,26 @@ class Catalogue:
         return self._name_by_sight.get(_by_sight(name)) or re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
+class PatternError(TableError):
+    """A pattern of an application is not RE2."""
+
+    def __init__(self, application: str, reason: str) -> None:
+        super().__init__(reason)
+        self.application = application
+
+
 class Patterns:
     """RE2 patterns searched all at once; the first that is found gives its application."""
 
     def __init__(self, entries: Iterable[tuple[str, str, str]]) -> None:
-        """``entries``: pattern, application, and how the pattern is shown. Raises TableError for what is not RE2."""
+        """``entries``: pattern, application, and how the pattern is shown. Raises PatternError for what is not RE2."""
         self._entries = list(entries)
         try:
             self._matcher = Matcher([pattern for pattern, _, _ in self._entries])
         except ValueError as error:
             position, _, reason = str(error).partition(": ")
             pattern, application, _ = self._entries[int(position)]
-            raise TableError(f"{application}: {pattern}: {reason}") from error
+            raise PatternError(application, f"{application}: {pattern}: {reason}") from error
 
     def find(self, text: str) -> tuple[str, str] | None:
         """The application of the first pattern that is found in a text, and that pattern."""
@@ -261,6 +270,7 @@ def load(resources: Resources) -> Catalogue:
 def _load(resources: Resources) -> Catalogue:
     protocols: dict[str, Protocol] = {}
     applications: dict[str, Application] = {}
+    tables: dict[str, Path] = {}
     paths = [*resources.overlays(FOLDER), *(resources.path(name) for name in resources.names(FOLDER, ".toml"))]
     for path in paths:
         table = read_toml(path)
@@ -269,11 +279,16 @@ def _load(resources: Resources) -> Catalogue:
                 protocols.setdefault(protocol.name, protocol)
             for application in map(_application, table.get("application", [])):
                 applications.setdefault(application.name, application)
+                tables.setdefault(application.name, path)
         except ValueError as error:
             raise TableError(f"{path}: {error}") from error
         except (KeyError, TypeError, AttributeError) as error:
             raise TableError(f"{path}: {error!r}: every entry needs name, category and examples") from error
-    return Catalogue(list(protocols.values()), list(applications.values()), domain_lists.load(resources))
+    lists = domain_lists.load(resources)
+    try:
+        return Catalogue(list(protocols.values()), list(applications.values()), lists)
+    except PatternError as error:
+        raise TableError(f"{tables.get(error.application, domain_lists.SECTION)}: {error}") from error
 
 
 def _protocol(entry: dict[str, Any]) -> Protocol:

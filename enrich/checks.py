@@ -40,7 +40,8 @@ class Result:
 def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None = None) -> Iterator[Result]:
     """Check the tables whose name begins with one of ``names`` (all, if none), then the site's own and its databases.
 
-    Raises ConfigError for a name that no table's begins with, before anything is checked.
+    The shipped ones are checked as they are shipped: what a site's own say instead is no fault of theirs. Raises
+    ConfigError for a name that no table's begins with, before anything is checked.
     """
     known = sorted({*_shipped(tables)})
     for wanted in names:
@@ -50,8 +51,9 @@ def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None
             top = [*folders, *(name for name in known if "/" not in name)]
             raise ConfigError(f"check: no table is called {wanted!r}; {near}there are: {', '.join(top)}")
     chosen = [name for name in known if not names or any(name.startswith(wanted) for wanted in names)]
+    shipped = Tables(root=tables.root) if tables.settings("tables") else tables
     for name in chosen:
-        yield _checked(name, tables.path(name), name, tables)
+        yield _checked(name, shipped.path(name), name, shipped)
     for name in tables.settings("tables") if not names else ():
         for path in tables.overlays(name):
             yield _checked(str(path), path, name, tables)

@@ -21,6 +21,8 @@ ADDED = (
     "app.confidence", "app.asserted", "app.contradiction", "behavior.class",
 )  # fmt: skip
 """What is shown of what the run added."""
+_UNKNOWN = "no evidence: nothing says what this flow is"
+_UNJUDGED = "no verdict: the run was told to leave verdicts out (--only)"
 
 
 def find(directory: Path, uid: str, config: Path | None = None) -> dict[str, Any]:
@@ -35,7 +37,10 @@ def find(directory: Path, uid: str, config: Path | None = None) -> dict[str, Any
         tables, note = _recorded(Path(run["config"]))
     for fields, added in connections(directory, run, uid, logs.load(tables)):
         flow = {name: fields.get(name) for name in SAID} | {name: added.get(name) for name in ADDED}
-        return {"flow": flow, "evidence": explained(added.get("app.evidence") or (), tables), "note": note}
+        evidence = explained(added.get("app.evidence") or (), tables)
+        if not evidence:
+            note = _UNJUDGED if "verdict" not in run["enrichers"] else _UNKNOWN
+        return {"flow": flow, "evidence": evidence, "note": note}
     if not any(CONN in file["logs"] and file["outputs"] for file in run["files"]):
         raise AbsentError(f"{directory}: holds no connections: the run read no conn log, or --logs left it out")
     raise AbsentError(f"{directory}: no connection has the uid (or flow_id) {uid!r}")

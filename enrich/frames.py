@@ -16,6 +16,7 @@ from enrich import configuration, logs
 from enrich.batch import Batch, Damage, Form, Header, Item, Reject
 from enrich.columns import Type
 from enrich.engine import Engine
+from enrich.errors import meant
 from enrich.model import Added
 from enrich.shapes import own_name
 from enrich.shapes.parquet import objects
@@ -43,13 +44,18 @@ def enrich_frame(
     ``LogToDataFrame`` does (``ts`` as index, categories, timedeltas), or from JSON. ``others`` are frames of other
     logs of the same traffic by their names (``{"ssl": …, "dns": …}``), from which the verdict on a connection draws as
     well. ``config`` is a site's configuration file; ``only`` names the enrichers to run. An added column that has the
-    name of one of the frame's own is called ``enrich.<name>``. Raises ConfigError and TableError, TypeError for what is
-    no frame, and ValueError for columns of one name.
+    name of one of the frame's own is called ``enrich.<name>``. A name that no log has is told in a warning, as little
+    is made of its records. Raises ConfigError and TableError, TypeError for what is no frame, and ValueError for
+    columns of one name.
     """
     chosen = (only,) if isinstance(only, str) else tuple(only)
     engine = Engine(_tables(None if config is None else Path(config)), chosen)
+    known = logs.load(engine.tables).names.union(*(use.logs for item in engine.enrichers for use in item.uses))
     for name, frame in {**(others or {}), log: df}.items():
         _check(frame, name)
+        if name not in known:
+            near = meant(name, known).partition("there are: ")[0]
+            warnings.warn(f"{name!r}: no log of this name is known; {near}little is made of its records", stacklevel=2)
         wanted = engine.survey.wanted(name)
         if wanted:
             engine.survey.add(_batch(frame, name, wanted))

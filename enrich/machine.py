@@ -10,7 +10,7 @@ _ALLOCATOR = "narenas:1,dirty_decay_ms:250,muzzy_decay_ms:0"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 # One pool for all threads; what a chunk of input takes stays in it (mallopt(3), its largest values; bytes).
 _MALLOC = {_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: 32 << 20, _M_TRIM_THRESHOLD: 32 << 20}
-_OBJECTS = 20_000
+_OBJECTS = 500_000
 """So many new objects are worth looking for circles among them."""
 
 

@@ -37,5 +37,6 @@ def expand(table: pl.DataFrame, name: str) -> pl.DataFrame:
 def services(resources: Resources) -> pl.DataFrame:
     """Service by port and transport: the site's own rows, then names in use, then IANA's."""
     columns = ["port", "last_port", "transport", "name"]
-    layers = [resources.csv(IN_USE).select(columns), resources.csv(REGISTRY).select(columns)]
-    return expand(pl.concat(layers), REGISTRY).rename({"name": "service"})
+    layers = [expand(resources.csv(name).select(columns), name) for name in (IN_USE, REGISTRY)]
+    names = pl.concat(layers).unique(["port", "transport"], keep="first", maintain_order=True)
+    return names.rename({"name": "service"})

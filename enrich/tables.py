@@ -8,6 +8,7 @@ speaks about a key wins.
 from __future__ import annotations
 
 import io
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -35,10 +36,34 @@ _KEYS = {
 }
 """Columns that no row of a site's own table may leave empty."""
 
-_TRANSPORTS = (r"(tcp|udp|sctp|dccp)(\+(tcp|udp|sctp|dccp))*", "expected tcp, udp, sctp or dccp, or such as tcp+udp")
-_FORMS = {
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) <= 65535
+
+
+def _is_prefix(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+_Form = tuple[str | Callable[[str], bool], str]
+"""What a text is like, as a pattern or a test, and what was expected of one that is not."""
+_PORT: _Form = (_is_port, "expected a port, from 0 to 65535")
+_PORTS: Mapping[str, _Form] = {
+    "port": _PORT,
+    "last_port": _PORT,
+    "transport": (
+        r"(tcp|udp|sctp|dccp)(\+(tcp|udp|sctp|dccp))*",
+        "expected tcp, udp, sctp or dccp, or such as tcp+udp",
+    ),
+}
+_FORMS: Mapping[str, Mapping[str, _Form]] = {
     "sites": {"domain": (r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?", "expected a domain, such as example.org")},
-    **{name: {"transport": _TRANSPORTS} for name in ("ports/in_use.csv", "ports/iana.csv", "ports/care.csv")},
+    "networks": {"prefix": (_is_prefix, "expected a network and no address in it, such as 198.51.100.0/24")},
+    **dict.fromkeys(("ports/in_use.csv", "ports/iana.csv", "ports/care.csv"), _PORTS),
 }
 """What a site's own values have to look like, since others would never match."""
 
@@ -200,7 +225,7 @@ class Tables:
                     line = _line_of_row(path, int(frame[column].is_null().arg_max() or 0))
                     raise TableError(f"{path}, line {line}: every row needs a value in column {column}")
             for column, (form, expected) in _FORMS.get(name, {}).items():
-                wrong = ~frame[column].str.contains(f"^(?:{form})$")
+                wrong = _wrong(frame[column], form) if column in frame.columns else pl.Series([False])
                 if wrong.any():
                     row = int(wrong.arg_max() or 0)
                     raise TableError(f"{path}, line {_line_of_row(path, row)}: {frame[column][row]!r}: {expected}")
@@ -231,6 +256,13 @@ def _line_of_row(path: Path, row: int) -> int:
     """Where a row stands in its file, comments and empty lines counted; both from the first, row 0 and line 1."""
     lines = [number for number, line in enumerate(path.read_text("utf-8").split("\n"), 1) if _is_content(line)]
     return lines[row + 1]
+
+
+def _wrong(values: pl.Series, form: str | Callable[[str], bool]) -> pl.Series:
+    """Which values are not of a form; null is none of them."""
+    if isinstance(form, str):
+        return ~values.str.contains(f"^(?:{form})$")
+    return pl.Series([value is not None and not form(value) for value in values], dtype=pl.Boolean)
 
 
 def _is_like(value: object, known: object) -> bool:

@@ -262,13 +262,11 @@ def explanation(found: Mapping[str, Any]) -> None:
     for name, value in found["flow"].items():
         if value is not None:
             console.print(f"[bold]{safe(name)}[/bold] {safe(value)}")
-    if not found["evidence"]:
-        console.print("no evidence: nothing says what this flow is")
-        return
     shown = new_table("evidence", "says", "strength", "meaning", right=("strength",))
     for row in found["evidence"]:
         strength = "" if row["strength"] is None else f"{row['strength']:.3f}"
         shown.add_row(safe(row["source"]), safe(row["what"]), strength, safe(row["meaning"]))
-    console.print(shown)
+    if found["evidence"]:
+        console.print(shown)
     if found["note"] is not None:
         console.print(safe(found["note"]), style="yellow")

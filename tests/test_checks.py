@@ -121,9 +121,13 @@ def test_a_site_s_own_tables_are_checked_too(tmp_path: Path, name: str) -> None:
         ),
         ("sites", "domain,category\nhttp://b.example/,cdn\n", "line 2: 'http://b.example/': expected a domain"),
         ("ports/in_use.csv", "port,transport,name\n7000,foo,x\n", "line 2: 'foo': expected tcp, udp, sctp or dccp"),
-        ("ports/in_use.csv", "port,transport,name\nmany,tcp,x\n", "not a port or range"),
+        ("ports/in_use.csv", "port,transport,name\nmany,tcp,x\n", "own.csv, line 2: 'many': expected a port"),
+        ("ports/in_use.csv", "port,transport,name\n1,tcp,x\n70000,tcp,x\n", "line 3: '70000': expected a port"),
+        ("ports/in_use.csv", "port,last_port,transport,name\n7,٧,tcp,x\n", "line 2: '٧': expected a port"),
+        ("ports/in_use.csv", "port,last_port,transport,name\n9,8,tcp,x\n", "^ports/in_use.csv: not a port or range"),
         ("ports/in_use.csv", "port,name\n1,x\n", "no column transport"),
-        ("networks", "prefix,application\n10.0.0.0/88,x\n", "10.0.0.0/88"),
+        ("networks", "prefix,application\n10.0.0.0/88,x\n", "own.csv, line 2: '10.0.0.0/88': expected a network"),
+        ("networks", "prefix,application\n10.0.0.1/8,x\n", "line 2: '10.0.0.1/8': expected a network and no"),
     ],
 )
 def test_a_mistake_in_a_site_s_own_table_is_found(tmp_path: Path, name: str, own: str, reason: str) -> None:
@@ -138,6 +142,25 @@ def test_a_mistake_in_a_site_s_own_table_is_found(tmp_path: Path, name: str, own
     )
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     assert done.exit_code in (0, 2, 3)
+
+
+def test_what_a_site_s_own_tables_take_over_is_no_fault_of_the_shipped(tmp_path: Path) -> None:
+    (tmp_path / "sites.csv").write_text("domain,category,example\navast.com,tracking,avast.com\n")
+    entry = 'name = "ours"\ncategory = "web"\ndomains = ["avast.com"]\nexamples = ["www.avast.com"]\n'
+    (tmp_path / "ours.toml").write_text(f"[[application]]\n{entry}")
+    (tmp_path / "site.toml").write_text('[tables]\nsites = "sites.csv"\napplications = "ours.toml"\n')
+    results = list(check_tables(Tables.load(tmp_path / "site.toml")))
+    assert [result for result in results if result.problem] == []
+    assert {str(tmp_path / "sites.csv"), str(tmp_path / "ours.toml")} <= {result.table for result in results}
+
+
+@pytest.mark.parametrize("key", ["patterns", "user_agents", "certificates"])
+def test_a_site_s_own_pattern_that_is_none_is_told_with_its_file(tmp_path: Path, key: str) -> None:
+    own = tmp_path / "ours.toml"
+    own.write_text(f'[[application]]\nname = "ours"\ncategory = "web"\n{key} = ["(("]\nexamples = ["ua:x"]\n')
+    (tmp_path / "site.toml").write_text('[tables]\napplications = "ours.toml"\n')
+    problems = [result.problem for result in check_tables(Tables.load(tmp_path / "site.toml")) if result.problem]
+    assert problems == [f"{own}: ours: ((: missing ): (("] * 2
 
 
 @pytest.mark.parametrize(

@@ -208,3 +208,14 @@ def test_a_name_alone_and_halves_of_characters() -> None:
     assert out["orig.scope"].tolist()[0] == "private"
     assert pd.isna(out["orig.scope"].tolist()[1])
     assert "app.protocol" not in out.columns
+
+
+def test_a_name_that_no_log_has_is_told() -> None:
+    conn = enrich.read(ZEEK / "conn.log").head(3)
+    with pytest.warns(UserWarning, match="^'con': no log of this name is known; do you mean conn[?] little is made"):
+        assert len(enrich.enrich_frame(conn, "con")) == 3
+    with pytest.warns(UserWarning, match="^'htp': no log of this name is known; do you mean http[?]"):
+        enrich.enrich_frame(conn, others={"htp": conn})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        enrich.enrich_frame(conn, others={"http": conn})

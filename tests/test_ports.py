@@ -33,11 +33,12 @@ def test_the_site_then_what_is_in_use_then_the_registry(tmp_path: Path) -> None:
     assert named(Tables(), 22, "tcp") == "ssh"
 
 
-@pytest.mark.parametrize("row", ["x,,tcp,a,", "70000,,tcp,a,", "20,10,tcp,a,", "1,70000,udp,a,"])
-def test_a_row_that_is_no_range_is_named(tmp_path: Path, row: str) -> None:
-    tables = site(tmp_path, f"80,,tcp,good,\n{row}\n")
+@pytest.mark.parametrize("row", ["x,,tcp,a", "70000,,tcp,a", "20,10,tcp,a", "1,70000,udp,a"])
+def test_a_row_that_is_no_range_is_named(row: str) -> None:
+    cells = [cell or None for cell in row.split(",")]
+    table = pl.DataFrame([cells], ["port", "last_port", "transport", "name"], orient="row")
     with pytest.raises(TableError, match=f"^ports.csv: not a port or range of ports: {row}$"):
-        expand(tables.csv(IN_USE), "ports.csv")
+        expand(table, "ports.csv")
 
 
 def test_a_row_without_a_port_is_named_by_its_line(tmp_path: Path) -> None:

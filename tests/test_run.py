@@ -410,7 +410,7 @@ def test_a_site_s_own_names_lie_over_the_shipped_ones(run: Run, tmp_path: Path) 
     (tmp_path / "ports.csv").write_text("port,transport,name\nhigh,tcp,x\n")
     broken = run(ZEEK, "--config", tmp_path / "site.toml")
     assert broken.status in (2, 3)
-    assert "not a port" in broken.stderr
+    assert "ports.csv, line 2: 'high': expected a port" in broken.stderr
 
 
 # ---- standard input

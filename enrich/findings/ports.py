@@ -166,7 +166,8 @@ class ObsoleteProtocol:
             if version["log"] == log and version["column"] in frame.columns:
                 value = pl.col(version["column"]).cast(pl.String)
                 begins = pl.any_horizontal(value.str.starts_with(text) for text in version["begins"])
-                found = Pick(begins.fill_null(False), *_FLOW)(frame).unique("uid", maintain_order=True)
+                found = Pick(begins.fill_null(False), *_FLOW)(frame).sort("ts", nulls_last=True, maintain_order=True)
+                found = found.unique("uid", keep="first", maintain_order=True)
                 self._found(found, pl.lit(version["protocol"]), pl.lit(version["reason"]))
 
     def _judge(self, suspects: pl.DataFrame) -> None:

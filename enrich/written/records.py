@@ -54,7 +54,11 @@ _FORMS: dict[str, Any] = {
         "flows": int,
         "uids": [str],
     },
-    "run": {"config": _TEXT, "files": [{"form": str, "logs": [str], "outputs": [str], "renamed": [str]}]},
+    "run": {
+        "config": _TEXT,
+        "enrichers": [str],
+        "files": [{"form": str, "logs": [str], "outputs": [str], "renamed": [str]}],
+    },
 }
 """What is read of each record, as :func:`fits` takes it."""
 _OTHER = "is not what this version of zeek-enrich writes; run again"
