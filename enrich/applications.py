@@ -47,6 +47,7 @@ class Protocol:
     peers: bool
     over: tuple[str, ...]
     versions: tuple[str, ...]
+    ip: tuple[int, ...]
     obsolete: str | None
 
 
@@ -89,6 +90,10 @@ class Catalogue:
             for first, last, transport in protocol.ports:
                 for port in range(first, last + 1):
                     self.by_port.setdefault((port, transport), protocol.name)
+        of_ip = [(number, protocol) for protocol in protocols for number in protocol.ip]
+        self.by_ip = {number: protocol.name for number, protocol in reversed(of_ip)}
+        # What logs call them: the first number is that of the name.
+        self.ip_numbers = {name: p.ip[0] for p in protocols if p.ip for name in (p.name, *p.aliases)}
         self.by_alpn: dict[str, Spoken] = {}
         for application in applications:
             for alpn in application.alpn:
@@ -303,8 +308,16 @@ def _protocol(entry: dict[str, Any]) -> Protocol:
         peers=entry.get("peers", False),
         over=_texts(entry, "over"),
         versions=_texts(entry, "versions"),
+        ip=tuple(_ip(entry)),
         obsolete=entry.get("obsolete"),
     )
+
+
+def _ip(entry: dict[str, Any]) -> Iterator[int]:
+    for number in entry.get("ip", ()):
+        if not isinstance(number, int) or not 0 <= number <= 255:
+            raise ValueError(f"{entry['name']}: ip: {number!r}: expected a protocol number, from 0 to 255")
+        yield number
 
 
 def _texts(entry: dict[str, Any], key: str) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ COLUMNS: tuple[Column, ...] = (
         ("behavior.resp_mean", pl.Float64, "mean bytes a packet from the responder, IP headers included"),
         ("resp.name", pl.String, "the name that the client meant by the responder"),
         ("resp.name_source", pl.String, "where the name comes from: sni, host, dns, dns_any, cert"),
-        ("app.protocol", pl.String, "application-layer protocol"),
+        ("app.protocol", pl.String, "application-layer protocol, or what IP carries beside TCP and UDP: icmp, gre, …"),
         ("app.name", pl.String, "application"),
         ("app.category", pl.String, "web, mail, file_sharing, remote_access, …"),
         ("app.confidence", pl.Float64, "probability, 0 to 1, that app.protocol is right"),

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from enrich import flow_states, ftp_replies
+from enrich import flow_states, ftp_replies, ip_protocols
 from enrich.applications import Catalogue
 from enrich.batch import Batch, possible_times
 from enrich.dns_answers import Answers
@@ -47,7 +47,7 @@ _READ: dict[str, frozenset[str]] = {
     "x509": frozenset({"fingerprint", "id", "certificate.subject", "certificate.issuer", "san.dns"}),
 }
 # What :meth:`Survey.about` reads of a conn batch.
-ABOUT = _READ["conn"] | _FLOW | flow_states.READS | {"ts", "id.orig_h", "id.orig_p"}
+ABOUT = _READ["conn"] | _FLOW | flow_states.READS | ip_protocols.READS | {"ts", "id.orig_h", "id.orig_p"}
 _ADDRESS_TYPES = ("A", "AAAA", "A6")
 # So many different values of service are remembered.
 _SERVICES = 100_000
@@ -286,7 +286,8 @@ class Survey:
         application that its server's certificate, and its client's User-Agent, speak for; ``_payload_certain``,
         ``_payload_likely``: what its first payloads are; ``_server``: protocols that its server spoke in any flow;
         ``_server_name``: the one name its server goes by; ``_swapped``: the originator's address and port with the
-        protocols that it spoke as a server, should the responder be no known one.
+        protocols that it spoke as a server, should the responder be no known one; ``_state``: how far it got;
+        ``_ip_protocol``: what IP's header says, where it is neither TCP nor UDP.
         """
         height = frame.height
         by_uid: Mapping[str, ProtocolSets] = {
@@ -320,6 +321,7 @@ class Survey:
                 "_swapped": null if servers is None else self._swapped(frame, spoken),
                 "_server_address": frame["id.resp_h"].cast(pl.String) if "id.resp_h" in frame.columns else null,
                 "_state": flow_states.states(frame, self.failed_states),
+                "_ip_protocol": ip_protocols.ip_protocols(frame, self.catalogue.ip_numbers),
                 "_server_name": texts[height:],
             }
         )

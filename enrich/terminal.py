@@ -203,7 +203,8 @@ def _applications(report: Report, console: Console) -> None:
         shown.add_row(*cells, *([f"{wrong:,}" if wrong else ""] if len(columns) > len(cells) else []))
 
     for item in report.applications[:_SHOWN]:
-        add((item["protocol"] or "unknown", item["name"], item["category"]), [item])
+        unknown = "no conversation" if item["silent"] else "unknown"
+        add((item["protocol"] or unknown, item["name"], item["category"]), [item])
     rest = report.applications[_SHOWN:]
     if rest:
         add((f"{len(rest)} more", None, None), rest)

@@ -23,7 +23,7 @@ from enrich.payload import STRENGTHS
 TABLE, REFINEMENTS = "evidence.toml", "refinements.csv"
 # States that are no kinds of evidence: what an analyzer's silence means depends on the port.
 _TOLD = {"empty": "failed", "unrecognised": "open", "undetected": "open", "half": "open"}
-OBSERVED = frozenset({"log", "log_alone", "dpi", "payload", "alpn"})
+OBSERVED = frozenset({"ip", "log", "log_alone", "dpi", "payload", "alpn"})
 SYSTEM = 1024  # ports below it are the system's (RFC 6335 section 6)
 DYNAMIC = 32768  # ports from it on are what systems give to clients; the standard's own begin at 49152
 CALL_BACK = ("ftp_data",)  # an FTP server opens the connection for data (RFC 959 section 3.2)
@@ -49,6 +49,7 @@ class Evidence:
 # What a verdict is a function of: the key, the column it is read from, its type.
 _READ: dict[str, tuple[str, Type]] = {
     "proto": ("proto", pl.String),
+    "ip_protocol": ("_ip_protocol", pl.UInt8),
     "service": ("service", pl.String),
     "resp_port": ("id.resp_p", pl.UInt16),
     "port_service": ("port.service", pl.String),
@@ -168,6 +169,9 @@ class Judge:
             yield self._refine(item, key) if item.claim in outermost else item
 
     def _seen(self, key: Key) -> Iterator[Evidence]:
+        by_ip = self.catalogue.by_ip.get(key["ip_protocol"])
+        if by_ip is not None:
+            yield Evidence(by_ip, "ip", f"{key['ip_protocol']}/{by_ip}", "ip")
         denied = _denied(key["seen"])
         detected = [name for name in self._called(_split(key["service"])) if name not in denied]
         for name in _split(key["seen"]):

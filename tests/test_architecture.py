@@ -55,7 +55,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flows",),
     ("verdict",),
     ("enrichers", "sources", "shapes", "sinks"),
-    ("flow_states", "ftp_replies", "survey", "hosts", "findings", "traffic"),
+    ("flow_states", "ftp_replies", "ip_protocols", "survey", "hosts", "findings", "traffic"),
     ("registry",),
     ("configuration", "engine", "report", "state"),
     ("file_pass", "first_pass", "written"),

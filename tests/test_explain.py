@@ -195,7 +195,7 @@ def test_an_output_of_a_run_is_input_of_another(run: Run) -> None:
     uid = json.loads((JSON / "conn.log").read_text().splitlines()[0])["uid"]
     assert find(second, uid)["flow"]["app.protocol"] == find(run(JSON / "conn.log").out, uid)["flow"]["app.protocol"]
     assert find(first, uid)["evidence"] == []
-    assert "no evidence: nothing says" in explain(run(ZEEK).out, "CgBFq72tIKiszJ9KN8").stdout
+    assert "no evidence: nothing says" in explain(run(ZEEK).out, "CSy3cd1bhlfPxqh2ad").stdout
     assert "no verdict: the run was told to leave verdicts out" in explain(first, uid).stdout
 
 

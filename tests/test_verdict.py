@@ -57,6 +57,12 @@ def test_a_port_alone_is_believed_and_not_much(judge: Judge) -> None:
     assert found.contradiction is None  # nothing was observed
 
 
+def test_the_ip_header_names_what_is_no_transport(judge: Judge) -> None:
+    found = verdict(judge, proto="unknown_transport", ip_protocol=47, resp_port=0)
+    assert found[:5] == ("gre", None, "tunnel", judge.ceiling, ["ip:47/gre"])
+    assert verdict(judge, proto="unknown_transport", ip_protocol=253) == verdict(judge)  # for experiments (RFC 3692)
+
+
 def test_each_further_piece_makes_surer(judge: Judge) -> None:
     steps = [
         verdict(judge, **port(22, "ssh")),

@@ -28,6 +28,7 @@ CATEGORIES = set(  # the closed vocabulary of `app.category`
 PROTOCOL_KEYS = {
     "peers",
     "versions",
+    "ip",
     "name",
     "category",
     "aliases",
@@ -144,7 +145,8 @@ def test_entries_are_well_formed(kind: str, keys: set[str]) -> None:
         assert entry["category"] in CATEGORIES, entry["name"]
         for key, value in entry.items():
             if isinstance(value, list):
-                assert value and all(isinstance(item, str) and item for item in value), (entry["name"], key)
+                of = int if key == "ip" else str
+                assert value and all(isinstance(item, of) and item for item in value), (entry["name"], key)
                 assert not repeated(value), (entry["name"], key)
             elif key in ("carrier", "peers"):
                 assert value is True, entry["name"]

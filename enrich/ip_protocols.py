@@ -1,0 +1,36 @@
+"""What a flow is by IP's own header, where that names no transport: ICMP, IGMP, GRE, ESP (IANA, Protocol Numbers)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from enrich.flows import among
+
+READS = frozenset({"proto", "ip_proto", "id.resp_h"})
+_TRANSPORTS = ("tcp", "udp")
+_ICMP6 = 58
+
+
+def ip_protocols(frame: pl.DataFrame, known: Mapping[str, int]) -> pl.Series:
+    """The protocol number in each flow's IP header; null for TCP and UDP, and where nothing tells it.
+
+    Zeek logs it (``ip_proto``) from version 7.1 on. Else ``proto`` tells: by a name, of which ``known`` has the numbers
+    (``icmp`` is of either version of IP), or by a number itself, as Suricata writes of what it has no name for.
+    """
+    none = pl.Series([None], dtype=pl.UInt8).new_from_index(0, frame.height)
+    if "proto" not in frame.columns:
+        return none
+    others = frame.lazy().select(READS.intersection(frame.columns)).with_row_index("row")
+    others = others.filter(~among(pl.col("proto"), _TRANSPORTS))
+    six = pl.col("id.resp_h").str.contains(":", literal=True) if "id.resp_h" in frame.columns else pl.lit(False)
+    told = [
+        pl.when((pl.col("proto") == "icmp") & six).then(_ICMP6),
+        pl.col("proto").replace_strict(known, default=None, return_dtype=pl.UInt8),
+        pl.col("proto").str.extract("^0*([0-9]{1,3})$").cast(pl.UInt8, strict=False),
+    ]
+    if "ip_proto" in frame.columns:
+        told.insert(0, pl.col("ip_proto").cast(pl.UInt8, strict=False))
+    numbers = others.select("row", pl.coalesce(told).cast(pl.UInt8)).collect()
+    return none.scatter(numbers["row"], numbers.to_series(1)) if numbers.height else none
