@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Generic, TypeVar
+from unicodedata import normalize
 
 import polars as pl
 
@@ -15,16 +16,23 @@ _NAME = re.compile(r"[a-z0-9_*-]+(?:\.[a-z0-9_-]+)*")
 
 
 def host_name(text: str | None) -> str | None:
-    """A host name folded for look-ups: lower case, no port, no final dot; null for addresses and what is no name."""
+    """A host name folded for look-ups: lower case, ASCII, no port, no final dot; null for an address and no name."""
     if not text or len(text) > 260:
         return None
     name = text.lower()
     if name[0] == "[":
         return None
     name = name.partition(":")[0].rstrip(".")
+    if not name.isascii():
+        name = ".".join(map(_a_label, name.split(".")))
     if len(name) > 253 or not _NAME.fullmatch(name) or name.rpartition(".")[2].isdecimal():
         return None
     return name
+
+
+def _a_label(label: str) -> str:
+    """A label as DNS has it, where it is written in Unicode (RFC 5890, RFC 3492)."""
+    return label if label.isascii() else "xn--" + normalize("NFC", label).encode("punycode").decode("ascii")
 
 
 def host_names(texts: pl.Series) -> pl.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from enrich.names import host_names
+from enrich.names import host_name, host_names, registered_domain
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,18 @@ from enrich.names import host_names
 )
 def test_a_name_has_no_port_no_capitals_and_is_no_address(text: str | None, name: str | None) -> None:
     assert host_names(pl.Series([text], dtype=pl.String)).to_list() == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "domain"),
+    [
+        ("www.Bücher.example.org", "www.xn--bcher-kva.example.org", "example.org"),
+        ("straße.de:443", "xn--strae-oqa.de", "xn--strae-oqa.de"),
+        ("www.пример.рф.", "www.xn--e1afmkfd.xn--p1ai", "xn--e1afmkfd.xn--p1ai"),
+        ("a\u0301.example", "xn--1ca.example", "xn--1ca.example"),
+        ("www.xn--e1afmkfd.xn--p1ai", "www.xn--e1afmkfd.xn--p1ai", "xn--e1afmkfd.xn--p1ai"),
+        ("ü" * 260, None, None),
+    ],
+)
+def test_a_name_in_unicode_is_looked_up_as_dns_has_it(text: str, name: str | None, domain: str | None) -> None:
+    assert (host_name(text), registered_domain(text)) == (name, domain)
