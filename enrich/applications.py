@@ -23,6 +23,7 @@ from enrich.tables import read_toml
 FOLDER = "applications"
 MAX_TEXT = 2048  # characters of a text that are searched: no program says who it is behind them
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?/(tcp|udp|sctp)")
+_VERSION = re.compile(r"[0-9a-f?]{1,8}")
 _MEMO = 100_000  # distinct texts whose application is remembered
 
 
@@ -298,48 +299,25 @@ def _load(resources: Resources) -> Catalogue:
 
 def _protocol(entry: dict[str, Any]) -> Protocol:
     return Protocol(
-        name=entry["name"],
-        category=entry["category"],
+        name=_text(entry, "name"),
+        category=_text(entry, "category"),
         aliases=_texts(entry, "aliases"),
         logs=_texts(entry, "logs"),
-        ports=tuple(_ports(_texts(entry, "ports"))),
+        ports=tuple(_ports(entry)),
         alpn=_texts(entry, "alpn"),
-        carrier=entry.get("carrier", False),
-        peers=entry.get("peers", False),
+        carrier=_flag(entry, "carrier"),
+        peers=_flag(entry, "peers"),
         over=_texts(entry, "over"),
-        versions=_texts(entry, "versions"),
-        ip=tuple(_ip(entry)),
-        obsolete=entry.get("obsolete"),
+        versions=_versions(entry),
+        ip=_ip(entry),
+        obsolete=_text(entry, "obsolete") if "obsolete" in entry else None,
     )
-
-
-def _ip(entry: dict[str, Any]) -> Iterator[int]:
-    for number in entry.get("ip", ()):
-        if not isinstance(number, int) or not 0 <= number <= 255:
-            raise ValueError(f"{entry['name']}: ip: {number!r}: expected a protocol number, from 0 to 255")
-        yield number
-
-
-def _texts(entry: dict[str, Any], key: str) -> tuple[str, ...]:
-    texts = entry.get(key, [])
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{entry['name']}: {key}: expected a list of texts")
-    return tuple(texts)
-
-
-def _ports(texts: Iterable[str]) -> Iterator[tuple[int, int, str]]:
-    for text in texts:
-        match = _PORTS.fullmatch(text)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
-        if match is None or not first <= last <= 65535:
-            raise ValueError(f"ports: {text!r}: expected such as 22/tcp or 6881-6889/udp")
-        yield first, last, match[3]
 
 
 def _application(entry: dict[str, Any]) -> Application:
     return Application(
-        name=entry["name"],
-        category=entry["category"],
+        name=_text(entry, "name"),
+        category=_text(entry, "category"),
         aliases=_texts(entry, "aliases"),
         domains=_texts(entry, "domains"),
         keywords=_texts(entry, "keywords"),
@@ -347,6 +325,54 @@ def _application(entry: dict[str, Any]) -> Application:
         user_agents=_texts(entry, "user_agents"),
         certificates=_texts(entry, "certificates"),
         alpn=_texts(entry, "alpn"),
-        protocol=entry.get("protocol"),
+        protocol=_text(entry, "protocol") if "protocol" in entry else None,
         examples=_texts(entry, "examples"),
     )
+
+
+def _expected(entry: dict[str, Any], key: str, what: str) -> ValueError:
+    return ValueError(f"{entry['name']}: {key}: expected {what}")
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    text = entry[key]
+    if not isinstance(text, str) or not text:
+        raise _expected(entry, key, "a text")
+    return text
+
+
+def _flag(entry: dict[str, Any], key: str) -> bool:
+    flag = entry.get(key, False)
+    if not isinstance(flag, bool):
+        raise _expected(entry, key, "true or false, without quotes")
+    return flag
+
+
+def _texts(entry: dict[str, Any], key: str) -> tuple[str, ...]:
+    texts = entry.get(key, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise _expected(entry, key, "a list of texts")
+    return tuple(texts)
+
+
+def _versions(entry: dict[str, Any]) -> tuple[str, ...]:
+    versions = _texts(entry, "versions")
+    if not all(_VERSION.fullmatch(version) for version in versions):
+        raise _expected(entry, "versions", "hexadecimal numbers of up to eight digits, ? for any")
+    return versions
+
+
+def _ip(entry: dict[str, Any]) -> tuple[int, ...]:
+    numbers = entry.get("ip", [])
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number <= 255 for number in numbers):
+        raise _expected(entry, "ip", "a list of protocol numbers, from 0 to 255")
+    return tuple(numbers)
+
+
+def _ports(entry: dict[str, Any]) -> Iterator[tuple[int, int, str]]:
+    for text in _texts(entry, "ports"):
+        match = _PORTS.fullmatch(text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if match is None or not first <= last <= 65535:
+            raise _expected(entry, "ports", f"such as 22/tcp or 6881-6889/udp, not {text!r}")
+        yield first, last, match[3]

@@ -38,8 +38,9 @@ class Result:
 
 
 def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None = None) -> Iterator[Result]:
-    """Check the tables whose name begins with one of ``names`` (all, if none), then the site's own and its databases.
+    """Check the tables whose name begins with one of ``names``, and the site's own over them; without, all there is.
 
+    All there is includes the site's databases, and everything together, as a run loads it.
     The shipped ones are checked as they are shipped: what a site's own say instead is no fault of theirs. Raises
     ConfigError for a name that no table's begins with, before anything is checked.
     """
@@ -51,13 +52,14 @@ def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None
             top = [*folders, *(name for name in known if "/" not in name)]
             raise ConfigError(f"check: no table is called {wanted!r}; {near}there are: {', '.join(top)}")
     chosen = [name for name in known if not names or any(name.startswith(wanted) for wanted in names)]
-    shipped = Tables(root=tables.root) if tables.settings("tables") else tables
+    shipped = Tables(root=tables.root) if tables.config else tables
     for name in chosen:
         yield _checked(name, shipped.path(name), name, shipped)
-    for name in tables.settings("tables") if not names else ():
-        for path in tables.overlays(name):
-            yield _checked(str(path), path, name, tables)
-    if tables.settings("tables") and not names:
+    for name in tables.settings("tables"):
+        if not names or any(one == name or one.startswith(f"{name}/") for one in chosen):
+            for path in tables.overlays(name):
+                yield _checked(str(path), path, name, tables)
+    if tables.config and not names:
         yield _together(tables)
     for name in tables.settings("databases") if not names else ():
         yield _database(name, tables)
@@ -69,7 +71,7 @@ def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None
 
 def _together(tables: Tables) -> Result:
     """Load everything as a run does, the site's own tables over the shipped ones."""
-    label = f"{tables.config_path}: all tables together"
+    label = f"{tables.config_path}: all together"
     try:
         engine = Engine(tables)
         for log in {log for enricher in engine.enrichers for use in enricher.uses for log in use.logs}:

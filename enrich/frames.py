@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from enrich.shapes import own_name
 from enrich.shapes.parquet import objects
 from enrich.sources import eve, zeek_json, zeek_tsv
 from enrich.sources.discover import LogFile, single
+from enrich.sources.eve_fields import LOGS
 from enrich.sources.json_lines import seconds
 from enrich.sources.lines import read_chunks
 from enrich.sources.zeek_types import field_type
@@ -54,8 +55,8 @@ def enrich_frame(
     for name, frame in {**(others or {}), log: df}.items():
         _check(frame, name)
         if name not in known:
-            near = meant(name, known).partition("there are: ")[0]
-            warnings.warn(f"{name!r}: no log of this name is known; {near}little is made of its records", stacklevel=2)
+            told = f"{name!r}: no log of this name is known; {_nearest(name, known)}little is made of its records"
+            warnings.warn(told, stacklevel=2)
         wanted = engine.survey.wanted(name)
         if wanted:
             engine.survey.add(_batch(frame, name, wanted))
@@ -63,6 +64,14 @@ def enrich_frame(
     taken = frozenset(map(str, df.columns))
     columns = {own_name(name, taken): values for item in added for name, values in _columns(item).items()}
     return pd.concat([df, pd.DataFrame(columns, index=df.index)], axis=1)
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """Advice for a name that no log has: what Suricata's event of that name is, or the nearest one."""
+    bare = name.removesuffix(".log")
+    if bare in known or bare in LOGS:
+        return f"do you mean {LOGS.get(bare, bare)}? "
+    return meant(name, known).partition("there are: ")[0]
 
 
 def _check(frame: object, log: str) -> None:

@@ -33,6 +33,9 @@ _KEYS = {
     "ports/in_use.csv": ("port", "transport", "name"),
     "ports/iana.csv": ("port", "transport", "name"),
     "ports/care.csv": ("port", "transport", "group", "note"),
+    "addresses/special.csv": ("prefix", "scope"),
+    "inferences.csv": ("port", "transport"),
+    "refinements.csv": ("observed", "port", "transport", "protocol"),
 }
 """Columns that no row of a site's own table may leave empty."""
 
@@ -52,6 +55,7 @@ def _is_prefix(text: str) -> bool:
 _Form = tuple[str | Callable[[str], bool], str]
 """What a text is like, as a pattern or a test, and what was expected of one that is not."""
 _PORT: _Form = (_is_port, "expected a port, from 0 to 65535")
+_PREFIX: _Form = (_is_prefix, "expected a network and no address in it, such as 198.51.100.0/24")
 _PORTS: Mapping[str, _Form] = {
     "port": _PORT,
     "last_port": _PORT,
@@ -62,8 +66,10 @@ _PORTS: Mapping[str, _Form] = {
 }
 _FORMS: Mapping[str, Mapping[str, _Form]] = {
     "sites": {"domain": (r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?", "expected a domain, such as example.org")},
-    "networks": {"prefix": (_is_prefix, "expected a network and no address in it, such as 198.51.100.0/24")},
-    **dict.fromkeys(("ports/in_use.csv", "ports/iana.csv", "ports/care.csv"), _PORTS),
+    "networks": {"prefix": _PREFIX},
+    "addresses/special.csv": {"prefix": _PREFIX},
+    **dict.fromkeys(("ports/in_use.csv", "ports/iana.csv", "ports/care.csv", "inferences.csv"), _PORTS),
+    "refinements.csv": {"port": _PORT, "transport": (r"tcp|udp|sctp|dccp", "expected tcp, udp, sctp or dccp")},
 }
 """What a site's own values have to look like, since others would never match."""
 

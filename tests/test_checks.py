@@ -154,6 +154,22 @@ def test_what_a_site_s_own_tables_take_over_is_no_fault_of_the_shipped(tmp_path:
     assert {str(tmp_path / "sites.csv"), str(tmp_path / "ours.toml")} <= {result.table for result in results}
 
 
+def test_a_table_that_is_named_is_checked_with_a_site_s_own_over_it(tmp_path: Path) -> None:
+    (tmp_path / "sites.csv").write_text("domain,category\nhttp://b.example/,cdn\n")
+    (tmp_path / "site.toml").write_text('[tables]\nsites = "sites.csv"\n')
+    tables = Tables.load(tmp_path / "site.toml")
+    named = {result.table: result.problem is None for result in check_tables(tables, ("sites/time.csv",))}
+    assert named == {"sites/time.csv": True, str(tmp_path / "sites.csv"): False}
+    assert str(tmp_path / "sites.csv") not in {result.table for result in check_tables(tables, ("ports",))}
+
+
+@pytest.mark.parametrize("text", ['[networks]\nlocal = ["bad"]\n', '[domain_lists]\ndirectory = "none"\n'])
+def test_a_configuration_that_a_run_refuses_is_one_fault_of_its_own(tmp_path: Path, text: str) -> None:
+    (tmp_path / "site.toml").write_text(text)
+    faults = [result for result in check_tables(Tables.load(tmp_path / "site.toml")) if result.problem]
+    assert [fault.table for fault in faults] == [f"{tmp_path / 'site.toml'}: all together"]
+
+
 @pytest.mark.parametrize("key", ["patterns", "user_agents", "certificates"])
 def test_a_site_s_own_pattern_that_is_none_is_told_with_its_file(tmp_path: Path, key: str) -> None:
     own = tmp_path / "ours.toml"
@@ -188,11 +204,20 @@ def test_a_site_s_databases_are_opened(tmp_path: Path) -> None:
 
 MALFORMED = {
     "applications": [
-        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["99999/tcp"]\n', "ports: '99999/tcp': expected such as"),
-        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["80-70/tcp"]\n', "ports: '80-70/tcp': expected such as"),
-        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["80/foo"]\n', "ports: '80/foo': expected such as"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["99999/tcp"]\n', "x: ports: expected such as 22/tcp"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["80-70/tcp"]\n', "or 6881-6889/udp, not '80-70/tcp'"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nports = ["80/foo"]\n', "ports: expected such as"),
         ('[[application]]\nname = "x"\ncategory = "web"\ndomains = "x.example"\n', "domains: expected a list of texts"),
-        ('[[application]]\nname = 3\ncategory = "web"\n', "a table for applications is malformed"),
+        ('[[application]]\nname = 3\ncategory = "web"\n', "3: name: expected a text"),
+        ('[[application]]\nname = "x"\ncategory = 3\n', "x: category: expected a text"),
+        ('[[application]]\nname = "x"\ncategory = "web"\nprotocol = 5\n', "x: protocol: expected a text"),
+        ('[[protocol]]\nname = "x"\ncategory = 3\n', "x: category: expected a text"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nobsolete = 3\n', "x: obsolete: expected a text"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\ncarrier = "x"\n', "x: carrier: expected true or false"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nversions = ["("]\n', "x: versions: expected hexadecimal numbers"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nip = 47\n', "x: ip: expected a list of protocol numbers"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nip = [true]\n', "x: ip: expected a list of protocol numbers"),
+        ('[[protocol]]\nname = "x"\ncategory = "web"\nip = [256]\n', "x: ip: expected a list of protocol numbers"),
         ('[[application]]\ncategory = "web"\n', "every entry needs name, category"),
     ],
     "behavior.toml": [
@@ -206,6 +231,16 @@ MALFORMED = {
         ('[tftp_across_border]\nseverity = "bogus"\n', "severity: 'bogus': expected one of high, medium, low"),
     ],
     "evidence.toml": [('[protocol]\nlog = "x"\n', "protocol.log: expected a number")],
+    "addresses/special.csv": [
+        ("prefix,scope\n10.0.0.0/88,private\n", "own.csv, line 2: '10.0.0.0/88': expected a net")
+    ],
+    "inferences.csv": [
+        ("network,port,transport,protocol\nx,70000,udp,ssh\n", "own.csv, line 2: '70000': expected a port"),
+    ],
+    "refinements.csv": [
+        ("observed,port,transport,protocol\ntls,99999,tcp,ssh\n", "own.csv, line 2: '99999': expected a port"),
+        ("observed,port,transport,protocol\ntls,99,foo,ssh\n", "own.csv, line 2: 'foo': expected tcp, udp"),
+    ],
     "sizes.csv": [("transport,says,fewest\nudp,fits,x\n", "a table for sizes.csv is malformed")],
 }
 

@@ -214,6 +214,10 @@ def test_a_name_that_no_log_has_is_told() -> None:
     conn = enrich.read(ZEEK / "conn.log").head(3)
     with pytest.warns(UserWarning, match="^'con': no log of this name is known; do you mean conn[?] little is made"):
         assert len(enrich.enrich_frame(conn, "con")) == 3
+    with pytest.warns(UserWarning, match="do you mean conn[?]"):
+        enrich.enrich_frame(conn, "conn.log")
+    with pytest.warns(UserWarning, match="do you mean ssl[?]"):
+        enrich.enrich_frame(conn, others={"tls": conn})
     with pytest.warns(UserWarning, match="^'htp': no log of this name is known; do you mean http[?]"):
         enrich.enrich_frame(conn, others={"htp": conn})
     with warnings.catch_warnings():
