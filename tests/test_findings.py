@@ -153,15 +153,17 @@ class TestObsoleteProtocol:
         assert found["10.0.0.82"]["uids"] == [shares]
         assert found["10.0.0.82"]["flows"] == 1
 
-    def test_the_earliest_of_a_flow_s_records_tells_the_time(self) -> None:
+    def test_a_flow_counts_once_whatever_the_order_of_its_records_and_their_batches(self) -> None:
         tables = Tables()
         detector = ObsoleteProtocol(tables.toml("findings.toml"), applications.load(tables))
-        batch = pl.DataFrame({"uid": ["C1"] * 3, "service": ["A:", "IPC", "A:"], "ts": [9.0, 6.0, 7.0]})
-        sides = {"id.orig_h": CLIENT, "id.resp_h": SERVER, "id.resp_p": 445}
-        records = Border({}).records(batch.with_columns(pl.lit(value).alias(name) for name, value in sides.items()))
-        assert records is not None
-        detector.add("smb_mapping", records)
-        assert [(finding.ts, finding.flows) for finding in detector.findings()] == [(6.0, 1)]
+        for times in ([9.0, 8.0], [7.0, 6.0, 6.5]):
+            batch = pl.DataFrame({"uid": ["C1", "C2", "C1"][: len(times)], "service": "A:", "ts": times})
+            sides = {"id.orig_h": CLIENT, "id.resp_h": SERVER, "id.resp_p": 445}
+            records = Border({}).records(batch.with_columns(pl.lit(value).alias(name) for name, value in sides.items()))
+            assert records is not None
+            detector.add("smb_mapping", records)
+        [finding] = detector.findings()
+        assert (finding.ts, finding.last_seen, finding.flows, sorted(finding.uids)) == (6.0, 9.0, 2, ["C1", "C2"])
 
     def test_several_versions_of_one_log(self) -> None:
         tables = Tables()

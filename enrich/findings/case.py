@@ -13,6 +13,8 @@ from enrich.tally import Distinct, Sample, Tally
 
 _GROUPS = 50_000
 """So many cases of one kind are followed at once; those with most flows."""
+_FLOWS = 4096
+"""So many flows of a case that may come several times are told apart; of more, their number is estimated."""
 REMEMBERED = 250_000
 """So many rows of a kind are handed to the next run (``--state``)."""
 
@@ -82,11 +84,15 @@ class Case:
 class Cases:
     """Gathers the flows of cases, batch by batch, within bounds."""
 
-    def __init__(self, keys: Sequence[str], limits: dict[str, int], sums: Sequence[str] = ()) -> None:
+    def __init__(
+        self, keys: Sequence[str], limits: dict[str, int], sums: Sequence[str] = (), *, repeated: bool = False
+    ) -> None:
+        """``repeated``: a flow may come several times, as records of logs do; it counts once."""
         self.keys, self.limits, self.sums = list(keys), limits, sums
         self._tally = Tally(keys, sums, most=_GROUPS)
         self._uids = Sample(keys, ("uid",), size=limits["uids"], most=_GROUPS)
         self._peers = Distinct(keys, "peer", size=64, most=_GROUPS)
+        self._flows = Distinct(keys, "uid", size=_FLOWS, most=_GROUPS, values=False) if repeated else None
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take in flows: the keys, ``ts``, ``uid`` and ``peer``."""
@@ -94,6 +100,8 @@ class Cases:
             self._tally.add(frame)
             self._uids.add(frame)
             self._peers.add(frame)
+            if self._flows is not None:
+                self._flows.add(frame)
 
     @property
     def cut(self) -> int:
@@ -112,7 +120,8 @@ class Cases:
             return
         flows = _lists(uids.filter(pl.col("uid").is_not_null()), self.keys, "uid")
         peers = _lists(values.filter(pl.col("peer").is_not_null()).sort("peer"), self.keys, "peer")
-        number = {tuple(row[:-1]): row[-1] for row in counts.select(*self.keys, "distinct").iter_rows()}
+        number = self._numbers(counts)
+        once = self._numbers(self._flows.counts()) if self._flows is not None else {}
         for row in tally.sort("first_seen", *self.keys, nulls_last=True).iter_rows(named=True):
             key = tuple(row[name] for name in self.keys)
             if not flows.get(key) and not unnamed:
@@ -121,12 +130,18 @@ class Cases:
                 dict(zip(self.keys, key, strict=True)),
                 row["first_seen"],
                 row["last_seen"],
-                row["rows"],
+                once.get(key, row["rows"]),
                 flows.get(key, []),
                 peers.get(key, [])[: self.limits["peers"]],
                 number[key] if peers.get(key) else 0,
                 {name: row[name] for name in self.sums},
             )
+
+    def _numbers(self, counts: pl.DataFrame | None) -> dict[tuple[Any, ...], int]:
+        """How many there are of each case."""
+        if counts is None:
+            return {}
+        return {tuple(key): number for *key, number in counts.select(*self.keys, "distinct").iter_rows()}
 
 
 def merged(cases: Sequence[Case], keys: dict[str, Any], peers: Sequence[str], limits: dict[str, int]) -> Case:

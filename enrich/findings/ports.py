@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -155,8 +156,9 @@ class ObsoleteProtocol:
         self._obsolete = Pick(obsolete, *_FLOW, "app.protocol", "app.asserted")
         self._alike = _alike(table["alike"]["pairs"])
         self._suspects = Waiting(self._judge, ENOUGH)
-        self.cases = Cases(("client", "server", "port", "protocol", "reason"), self.limits)
-        self.bounded = (self.cases,)
+        keys = ("client", "server", "port", "protocol", "reason")
+        self._spoken, self._told = Cases(keys, self.limits), Cases(keys, self.limits, repeated=True)
+        self.bounded = (self._spoken, self._told)
 
     def add(self, log: str, frame: pl.DataFrame) -> None:
         """Look at one batch."""
@@ -166,23 +168,22 @@ class ObsoleteProtocol:
             if version["log"] == log and version["column"] in frame.columns:
                 value = pl.col(version["column"]).cast(pl.String)
                 begins = pl.any_horizontal(value.str.starts_with(text) for text in version["begins"])
-                found = Pick(begins.fill_null(False), *_FLOW)(frame).sort("ts", nulls_last=True, maintain_order=True)
-                found = found.unique("uid", keep="first", maintain_order=True)
-                self._found(found, pl.lit(version["protocol"]), pl.lit(version["reason"]))
+                found = Pick(begins.fill_null(False), *_FLOW)(frame)
+                self._found(self._told, found, pl.lit(version["protocol"]), pl.lit(version["reason"]))
 
     def _judge(self, suspects: pl.DataFrame) -> None:
         reason = pl.col("app.protocol").replace_strict(self.reasons, default=None, return_dtype=pl.String)
-        self._found(suspects.filter(~self._alike), pl.col("app.protocol"), reason)
+        self._found(self._spoken, suspects.filter(~self._alike), pl.col("app.protocol"), reason)
 
-    def _found(self, flows: pl.DataFrame, protocol: pl.Expr, reason: pl.Expr) -> None:
+    def _found(self, cases: Cases, flows: pl.DataFrame, protocol: pl.Expr, reason: pl.Expr) -> None:
         sides = {"client": "id.orig_h", "server": "id.resp_h", "port": "id.resp_p", "peer": "id.resp_h"}
-        self.cases.add(flows.select("ts", "uid", protocol=protocol, reason=reason, **sides))
+        cases.add(flows.select("ts", "uid", protocol=protocol, reason=reason, **sides))
 
     def findings(self) -> Iterator[Finding]:
         """One a client and server; about the server alone, or the client, where it has many of the other."""
         self._suspects.look()
         groups: dict[tuple[Any, ...], list[Case]] = defaultdict(list)
-        for case in self.cases.cases():
+        for case in chain(self._spoken.cases(), self._told.cases()):
             groups[case.keys["server"], case.keys["port"], case.keys["protocol"]].append(case)
         alone: dict[tuple[Any, ...], list[Case]] = defaultdict(list)
         for (server, _, protocol), cases in groups.items():
