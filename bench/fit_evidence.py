@@ -43,7 +43,6 @@ SHARE = 0.75
 # Where the weights start and what the penalty holds them to: what each kind of evidence is worth by its nature. Of ALPN
 # these captures have next to nothing: both sides' own word for what follows is worth about what a signature is.
 PRIOR = {
-    "ip": 5.3,
     "log": 2.2,
     "log_alone": 0.9,
     "dpi": 2.0,

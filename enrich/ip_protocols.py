@@ -20,17 +20,18 @@ def ip_protocols(frame: pl.DataFrame, known: Mapping[str, int]) -> pl.Series:
     (``icmp`` is of either version of IP), or by a number itself, as Suricata writes of what it has no name for.
     """
     none = pl.Series([None], dtype=pl.UInt8).new_from_index(0, frame.height)
-    if "proto" not in frame.columns:
+    there = READS.intersection(frame.columns)
+    if not {"proto", "ip_proto"} & there:
         return none
-    others = frame.lazy().select(READS.intersection(frame.columns)).with_row_index("row")
-    others = others.filter(~among(pl.col("proto"), _TRANSPORTS))
-    six = pl.col("id.resp_h").str.contains(":", literal=True) if "id.resp_h" in frame.columns else pl.lit(False)
+    proto = pl.col("proto") if "proto" in there else pl.lit(None, pl.String)
+    six = pl.col("id.resp_h").str.contains(":", literal=True) if "id.resp_h" in there else pl.lit(False)
     told = [
-        pl.when((pl.col("proto") == "icmp") & six).then(_ICMP6),
-        pl.col("proto").replace_strict(known, default=None, return_dtype=pl.UInt8),
-        pl.col("proto").str.extract("^0*([0-9]{1,3})$").cast(pl.UInt8, strict=False),
+        *([pl.col("ip_proto").cast(pl.UInt8, strict=False)] if "ip_proto" in there else []),
+        pl.when((proto == "icmp") & six).then(_ICMP6),
+        proto.replace_strict(known, default=None, return_dtype=pl.UInt8),
+        proto.str.extract("^0*([0-9]{1,3})$").cast(pl.UInt8, strict=False),
     ]
-    if "ip_proto" in frame.columns:
-        told.insert(0, pl.col("ip_proto").cast(pl.UInt8, strict=False))
+    others = frame.lazy().select(sorted(there)).with_row_index("row")
+    others = others.filter(~among(proto, _TRANSPORTS).fill_null(False))
     numbers = others.select("row", pl.coalesce(told).cast(pl.UInt8)).collect()
     return none.scatter(numbers["row"], numbers.to_series(1)) if numbers.height else none

@@ -135,6 +135,6 @@ KINDS = {
     "port": Kind(_is_port, f"a port from 0 to 65535, tcp unless it says /{', /'.join(TRANSPORTS)}", _port),
     "banner": Kind(_is_text, "the text of a banner", _banner),
     "ua": Kind(_is_text, "the text of a User-Agent", _user_agent),
-    "site": Kind(_is_name, "a host name, without a path, in ASCII (xn--...)", _site),
+    "site": Kind(_is_name, "a host name, without a path", _site),
     "ip": Kind(_is_address, "an IPv4 or IPv6 address", _ip),
 }

@@ -24,21 +24,22 @@ def host_name(text: str | None) -> str | None:
         return None
     name = name.partition(":")[0].rstrip(".")
     if not name.isascii():
-        name = ".".join(map(_a_label, name.split(".")))
+        name = _a_labels(name)
     if len(name) > 253 or not _NAME.fullmatch(name) or name.rpartition(".")[2].isdecimal():
         return None
     return name
 
 
-def _a_label(label: str) -> str:
-    """A label as DNS has it, where it is written in Unicode (RFC 5890, RFC 3492)."""
-    return label if label.isascii() else "xn--" + normalize("NFC", label).encode("punycode").decode("ascii")
+def _a_labels(name: str) -> str:
+    """A name as DNS has it, where it is written in Unicode (RFC 5890, RFC 3492)."""
+    labels = re.split("[.\u3002\uff0e\uff61]", normalize("NFC", name))
+    return ".".join(text if text.isascii() else f"xn--{text.encode('punycode').decode('ascii')}" for text in labels)
 
 
 def host_names(texts: pl.Series) -> pl.Series:
     """Host names as they are told: in lower case (RFC 4343), no port, no final dot; null for addresses.
 
-    Unlike :func:`host_name` it keeps whatever else stands where a name should.
+    Unlike :func:`host_name` it keeps whatever else stands where a name should, and Unicode as it is written.
     """
     text = pl.col("text").str.to_lowercase().str.replace(r":[0-9]*$", "").str.strip_chars_end(".")
     told = texts.alias("text").to_frame().select(text)

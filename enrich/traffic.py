@@ -20,7 +20,7 @@ _SIZES = ("orig_ip_bytes", "resp_ip_bytes")
 class Traffic:
     """Flows and bytes by protocol, application and category.
 
-    Flows of which neither is known are parted by ``silent``: whether nobody answered them, or nothing was said.
+    Flows without a protocol are parted by ``silent``: whether nobody answered them, or nothing was said.
     """
 
     notes = ()
@@ -33,7 +33,7 @@ class Traffic:
         if not {*_BY, "_state"} <= {*frame.columns}:
             return
         sizes = [pl.col(name).fill_null(0) for name in _SIZES if name in frame.columns] or [pl.lit(0, pl.UInt64)]
-        unknown = pl.all_horizontal(pl.col("app.protocol", "app.name").is_null())
+        unknown = pl.col("app.protocol").is_null()
         silent = pl.when(unknown).then(~among(pl.col("_state"), _SPOKEN)).alias("silent")
         frame = frame.with_columns(silent)
         grouped = frame.with_columns(hashed(frame, _GROUPS)).group_by(GROUP)

@@ -82,10 +82,7 @@ def test_a_malformed_port_is_wrong_usage(value: str) -> None:
             ("ip", value, "an IPv4 or IPv6 address")
             for value in ("not-an-ip", "1.2.3", "1.2.3.4/8", "fe80::1%eth0", "")
         ),
-        *(
-            ("site", value, "a host name")
-            for value in ("10.0.0.1", "https://x.example/y", "a b", "münchen.de", "[::1]")
-        ),
+        *(("site", value, "a host name") for value in ("10.0.0.1", "https://x.example/y", "a b", "[::1]")),
     ],
 )
 def test_a_malformed_address_or_name_is_wrong_usage(kind: str, value: str, expected: str) -> None:

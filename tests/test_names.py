@@ -40,6 +40,7 @@ def test_a_name_has_no_port_no_capitals_and_is_no_address(text: str | None, name
         ("www.пример.рф.", "www.xn--e1afmkfd.xn--p1ai", "xn--e1afmkfd.xn--p1ai"),
         ("a\u0301.example", "xn--1ca.example", "xn--1ca.example"),
         ("www.xn--e1afmkfd.xn--p1ai", "www.xn--e1afmkfd.xn--p1ai", "xn--e1afmkfd.xn--p1ai"),
+        ("www。bücher．example", "www.xn--bcher-kva.example", "xn--bcher-kva.example"),
         ("ü" * 260, None, None),
     ],
 )

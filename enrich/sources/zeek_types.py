@@ -34,6 +34,7 @@ FIELDS: dict[str, Type] = {
     "resp_pkts": pl.UInt64,
     "orig_ip_bytes": pl.UInt64,
     "resp_ip_bytes": pl.UInt64,
+    "ip_proto": pl.UInt64,
     "local_orig": pl.Boolean,
     "local_resp": pl.Boolean,
     "answers": pl.List(pl.String),
