@@ -12,6 +12,7 @@ import polars as pl
 from enrich import applications, payload, registry, survey
 from enrich.batch import Batch, possible_counts
 from enrich.model import Added, Enricher, Memo, Remembering, RollUp, Use, Work, key_frame
+from enrich.sources.zeek_types import known_types
 from enrich.tables import Tables
 from enrich.tally import Waiting
 
@@ -61,7 +62,8 @@ class Engine:
 
         Several threads may do so at a time, each with a batch of its own.
         """
-        log, frame = batch.log, batch.frame
+        log = batch.log
+        frame = known_types(batch, self.reads(log))
         added: list[Added] = []
         if log == "conn":
             with self._surveying:

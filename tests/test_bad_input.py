@@ -882,3 +882,56 @@ def test_what_a_parser_took_for_quic_is_none(run: Run, tmp_path: Path) -> None:
     outcome = run(tmp_path / "eve.json")
     assert outcome.status == GOOD
     assert [flow.get("app.protocol") for flow in outcome.records("eve.conn.ndjson")] == ["quic", None]
+
+
+USUAL = {"ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr"}
+USUAL |= {"id.resp_p": "port", "proto": "enum", "service": "string", "duration": "interval", "conn_state": "string"}
+USUAL |= {"local_orig": "bool", "history": "string", "orig_pkts": "count", "orig_ip_bytes": "count"}
+USUAL |= {"resp_pkts": "count", "resp_ip_bytes": "count", "ip_proto": "count", "_detection": "string"}
+VALUES = ("1.5", "C1", "10.0.0.1", "50000", "192.0.2.1", "22", "tcp", "ssh", "1.5", "SF", "T", "ShADadFf")
+VALUES += ("5", "500", "5", "900", "6", "half")
+
+
+def typed(folder: Path, types: dict[str, str] | None) -> Path:
+    """A conn.log of one row whose header gives these types; without types it gives none."""
+    lines = ["#separator \\x09", "#path\tconn", "\t".join(["#fields", *USUAL])]
+    if types is not None:
+        lines.append("\t".join(["#types", *types.values()]))
+    folder.mkdir()
+    (folder / "conn.log").write_text("\n".join([*lines, "\t".join(VALUES), ""]))
+    return folder
+
+
+@pytest.mark.parametrize("form", ["ndjson", "native", "parquet"])
+def test_a_header_without_types_says_no_less(tmp_path: Path, run: Run, form: str) -> None:
+    known, told = (run(typed(tmp_path / name, kinds), "--format", form) for name, kinds in (("a", USUAL), ("b", None)))
+    assert (known.status, told.status, told.rows["out"]) == (0, 0, 1)
+    assert known.records("hosts.ndjson") == told.records("hosts.ndjson") != []
+    if form == "ndjson":
+        [before], [after] = known.records("conn.ndjson"), told.records("conn.ndjson")
+        added = before.keys() - USUAL.keys()
+        assert {name: before[name] for name in added} == {name: after[name] for name in added}
+        assert "log" not in str(after["app.evidence"]) and after["app.protocol"] == "ssh"
+
+
+@pytest.mark.parametrize("kind", ["string", "bool", "count", "double", "set[string]", "vector[count]"])
+def test_a_field_of_another_type_than_usual_ends_no_run(tmp_path: Path, run: Run, kind: str) -> None:
+    for number, name in enumerate(USUAL):
+        source = typed(tmp_path / f"{number}", {**USUAL, name: kind})
+        for form in ("ndjson", "native"):
+            outcome = run(source, "--format", form)
+            assert outcome.rows["in"] == 1, name
+            assert outcome.run["failed"] is None, name
+
+
+def test_a_field_of_the_log_is_not_taken_for_a_hidden_column_of_ours(tmp_path: Path, run: Run) -> None:
+    plain = {name: kind for name, kind in USUAL.items() if name != "_detection"}
+    record = dict(zip(USUAL, VALUES, strict=True)) | {"ts": 1.5, "id.orig_p": 50000, "id.resp_p": 22}
+    verdicts = []
+    for number, names in enumerate((USUAL, plain)):
+        (tmp_path / f"{number}").mkdir()
+        path = tmp_path / f"{number}" / "conn.log"
+        path.write_text(json.dumps({name: record[name] for name in names}) + "\n")
+        [found] = run(path).records("conn.ndjson")
+        verdicts.append((found["app.protocol"], found["app.confidence"]))
+    assert verdicts[0] == verdicts[1]

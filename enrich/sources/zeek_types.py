@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import polars as pl
 
+from enrich.batch import Batch, Form
 from enrich.columns import Type
 
 SCALARS: dict[str, Type] = {
@@ -80,3 +82,30 @@ def unescape(text: bytes) -> str:
         return bytes.fromhex(match[1].decode()) if match[1] else b"\\"
 
     return _ESCAPE.sub(byte, text).decode("utf-8", "backslashreplace")
+
+
+def known_types(batch: Batch, names: Collection[str]) -> pl.DataFrame:
+    """A batch's frame with these fields of their well-known types, whatever the header of their log says.
+
+    As in JSON, what is of another type is text, or null where no text is expected. Columns that are named as our own
+    hidden ones are left out, where it is the log that has them.
+    """
+    frame = batch.frame
+    if batch.form is Form.EVE:
+        return frame
+    frame = frame.drop(name for name in frame.columns if name.startswith("_"))
+    if batch.form is Form.JSON:
+        return frame
+    other = [name for name in frame.columns if name in names and frame.schema[name] != field_type(name)]
+    return frame.with_columns(_as(frame[name], field_type(name)) for name in other) if other else frame
+
+
+def _as(values: pl.Series, kind: Type) -> pl.Series:
+    if isinstance(values.dtype, pl.List):
+        texts = values.cast(pl.List(pl.String)).list.join(",")
+        return texts if kind == pl.String else _as(texts, kind)
+    if isinstance(kind, pl.List):
+        return pl.Series(values.name, [None], kind).new_from_index(0, len(values))
+    if kind == pl.Boolean and values.dtype == pl.String:
+        return values.replace_strict({"T": True, "F": False}, default=None, return_dtype=pl.Boolean)
+    return values.cast(kind, strict=False)
