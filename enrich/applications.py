@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ import re2
 
 from enrich import domain_lists
 from enrich.domain_lists import Rule
-from enrich.errors import TableError
+from enrich.errors import TableError, meant
 from enrich.fingerprints import Matcher
 from enrich.model import Resources
 from enrich.names import Suffixes, host_name
@@ -91,6 +91,7 @@ class Catalogue:
             for first, last, transport in protocol.ports:
                 for port in range(first, last + 1):
                     self.by_port.setdefault((port, transport), protocol.name)
+        self.usual_transport = {protocol.name: protocol.ports[0][2] for protocol in protocols if protocol.ports}
         of_ip = [(number, protocol) for protocol in protocols for number in protocol.ip]
         self.by_ip = {number: protocol.name for number, protocol in reversed(of_ip)}
         # What logs call them: the first number is that of the name.
@@ -281,6 +282,7 @@ def _load(resources: Resources) -> Catalogue:
     for path in paths:
         table = read_toml(path)
         try:
+            _known_keys(table)
             for protocol in map(_protocol, table.get("protocol", [])):
                 protocols.setdefault(protocol.name, protocol)
             for application in map(_application, table.get("application", [])):
@@ -288,8 +290,8 @@ def _load(resources: Resources) -> Catalogue:
                 tables.setdefault(application.name, path)
         except ValueError as error:
             raise TableError(f"{path}: {error}") from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise TableError(f"{path}: {error!r}: every entry needs name, category and examples") from error
+        except KeyError as error:
+            raise TableError(f"{path}: every entry needs name and category") from error
     lists = domain_lists.load(resources)
     try:
         return Catalogue(list(protocols.values()), list(applications.values()), lists)
@@ -328,6 +330,27 @@ def _application(entry: dict[str, Any]) -> Application:
         protocol=_text(entry, "protocol") if "protocol" in entry else None,
         examples=_texts(entry, "examples"),
     )
+
+
+_ENTRIES = {
+    "protocol": {field.name for field in fields(Protocol)},
+    "application": {field.name for field in fields(Application)},
+}
+"""What a table holds beside ``[table]``, and the keys that each has."""
+
+
+def _known_keys(table: dict[str, Any]) -> None:
+    for section, entries in table.items():
+        if section == "table":
+            continue
+        if section not in _ENTRIES:
+            raise ValueError(f"{section}: there is no such section; {meant(section, _ENTRIES)}")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError(f"{section}: expected entries that begin with [[{section}]]")
+        for entry in entries:
+            for key in entry.keys() - _ENTRIES[section]:
+                name = f"{entry['name']}: " if "name" in entry else ""
+                raise ValueError(f"{name}{key}: there is no such key; {meant(key, _ENTRIES[section])}")
 
 
 def _expected(entry: dict[str, Any], key: str, what: str) -> ValueError:

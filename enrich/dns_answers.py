@@ -35,10 +35,14 @@ class Answers:
         self._runs = Runs(kinds, _lengthened, scratch, ordered_by=2, thin=_repeated_once, most=most)
 
     def add(self, keys: Keys, times: pl.Series, ttls: pl.Series, names: Keys) -> None:
-        """Remember answers; times in epoch seconds, TTLs in seconds (at most a week counts).
+        """Remember answers that have a time; times in epoch seconds, TTLs in seconds (at most a week counts).
 
         Raises OutputError where the disk is full.
         """
+        dated = times.is_not_null()
+        if not dated.all():
+            keys, names = keys[dated.to_numpy()], names[dated.to_numpy()]
+            times, ttls = times.filter(dated), ttls.filter(dated)
         since = _microseconds(times)
         lasting = ttls.fill_null(0).fill_nan(0).clip(0, 7 * 86400).cast(pl.UInt32).to_numpy()
         self._runs.add((keys, since, _seconds(since) + lasting + np.uint32(self.grace), names))
@@ -62,7 +66,9 @@ class Answers:
                 holds = (known[at] == sought.keys[rows]) & (_seconds(when[rows]) <= until[at])
                 names[rows[holds]] = theirs[at[holds]]
                 table.forget()
-        return sought.in_place(names)
+        found = sought.in_place(names)
+        found[times.is_null().to_numpy()] = 0
+        return found
 
     def rows(self) -> Iterator[pl.DataFrame]:
         """All of it, some at a time: columns ``key``, ``since`` (epoch microseconds), ``until`` (seconds), ``value``.

@@ -25,6 +25,7 @@ from enrich.payload import STRENGTHS, Payloads
 from enrich.protocol_sets import ProtocolSets
 from enrich.runs import MOST
 from enrich.scratch import Scratch
+from enrich.sources.zeek_types import known_types
 from enrich.texts import Texts
 
 _NAMED = {"ssl": ("server_name", "sni"), "quic": ("server_name", "sni"), "http": ("host", "host")}
@@ -124,7 +125,8 @@ class Survey:
 
     def add(self, batch: Batch) -> None:
         """Take in one batch of any log."""
-        frame, log = possible_times(batch.frame), batch.log
+        log = batch.log
+        frame = possible_times(known_types(batch, self.wanted(log)))
         if self.following:
             self._follow(frame, log)
         if log == "x509":
@@ -149,7 +151,8 @@ class Survey:
         if log == "ftp":
             spoken = ftp_replies.corrected(frame, spoken, self.signatures)
         self.protocols.add(uids, spoken)
-        servers = _server_keys(frame)
+        transport = spoken.str.strip_prefix("-").replace_strict(self.catalogue.usual_transport, default="tcp")
+        servers = _server_keys(frame, transport)
         if servers is not None:
             self.servers.add(servers, spoken)
         if log in _NAMED and _NAMED[log][0] in frame.columns:
@@ -377,9 +380,12 @@ def _common_name(subjects: pl.Series) -> pl.Series:
     return subjects.str.extract(r"(?:^|,\s*)CN=((?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)(?:,|$)")
 
 
-def _server_keys(frame: pl.DataFrame) -> Keys | None:
-    """A key for each flow's server: address, port and transport."""
+def _server_keys(frame: pl.DataFrame, usual: pl.Series | None = None) -> Keys | None:
+    """A key for each flow's server: address, port and transport (``usual`` where the log tells none)."""
     if not {"id.resp_h", "id.resp_p"} <= set(frame.columns):
         return None
-    proto = frame["proto"] if "proto" in frame.columns else pl.Series(["tcp"]).new_from_index(0, frame.height)
+    if "proto" in frame.columns:
+        proto = frame["proto"]
+    else:
+        proto = pl.Series(["tcp"]).new_from_index(0, frame.height) if usual is None else usual
     return hashes(frame["id.resp_h"].cast(pl.String), frame["id.resp_p"].cast(pl.UInt16, strict=False), proto)

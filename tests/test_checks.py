@@ -54,7 +54,12 @@ def test_a_wrong_example_fails(tmp_path: Path, table: str, right: str, wrong: st
         ("ports/care.csv", "port,", "porter,", "malformed"),
         ("ports/in_use.csv", "\n80,", "\n80x,", "not a port or range"),
         ("addresses/special.csv", "10.0.0.0/8", "10.0.0.0/88", "10.0.0.0/88"),
-        ("applications/streaming.toml", "category = ", "kategory = ", "every entry needs name, category"),
+        (
+            "applications/streaming.toml",
+            "category = ",
+            "kategory = ",
+            "kategory: there is no such key; do you mean category",
+        ),
         ("payload/mail.toml", "strength = ", "strength == ", "cannot be read"),
         ("evidence.toml", "[table]", "[tables]", "does not name its date, licence, source"),
         ("behavior.toml", "[thresholds]", "[thresholds", "cannot be read"),
@@ -218,7 +223,13 @@ MALFORMED = {
         ('[[protocol]]\nname = "x"\ncategory = "web"\nip = 47\n', "x: ip: expected a list of protocol numbers"),
         ('[[protocol]]\nname = "x"\ncategory = "web"\nip = [true]\n', "x: ip: expected a list of protocol numbers"),
         ('[[protocol]]\nname = "x"\ncategory = "web"\nip = [256]\n', "x: ip: expected a list of protocol numbers"),
-        ('[[application]]\ncategory = "web"\n', "every entry needs name, category"),
+        ('[[application]]\ncategory = "web"\n', "every entry needs name and category"),
+        ('[[protocols]]\nname = "x"\n', "protocols: there is no such section; do you mean protocol?"),
+        ('[protocol]\nname = "x"\n', "protocol: expected entries that begin with [[protocol]]"),
+        (
+            '[[protocol]]\nname = "x"\ncategory = "web"\nport = ["1/tcp"]\n',
+            "x: port: there is no such key; do you mean po",
+        ),
     ],
     "behavior.toml": [
         ('[thresholds]\nscan_max_packets = "x"\n', "thresholds.scan_max_packets: expected a number"),

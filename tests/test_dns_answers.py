@@ -135,3 +135,10 @@ def test_an_address_of_very_many_names_costs_little() -> None:
     began = time.process_time()
     assert asked(answers, [(7, number)] * 10_000, step=number) == [number] * 10_000
     assert time.process_time() - began < 20  # one by one, this takes minutes
+
+
+def test_what_has_no_time_is_no_answer_and_has_none() -> None:
+    memory = Answers(grace=GRACE)
+    keys, names = np.array([1, 1], np.uint64), np.array([7, 8], np.uint64)
+    memory.add(keys, pl.Series([None, 50.0]), pl.Series([60.0, 60.0]), names)
+    assert memory.get(np.array([1, 1, 1], np.uint64), pl.Series([None, 60.0, 0.0])).tolist() == [0, 8, 0]

@@ -167,3 +167,17 @@ def test_times_that_no_clock_shows(tmp_path: Path, ts: str) -> None:
         assert sum(file.out for file in report.files) == 8
     hosts = [json.loads(line) for line in (tmp_path / "out/hosts.ndjson").read_text().splitlines()]
     assert {host["first_seen"] for host in hosts} == {1795305600.0}
+
+
+def test_a_server_of_datagrams_is_none_of_connections(tmp_path: Path) -> None:
+    """quic.log, as Zeek's of ntp, snmp and others, tells no transport."""
+    site = Site(tmp_path / "site")
+    quic = site.flow("10.0.0.5", "203.0.113.5", 443, proto="udp", service="quic")
+    site.log("quic", quic, version="1", server_name="www.youtube.com")
+    tcp = site.flow("10.0.0.6", "203.0.113.5", 443, 9, history="ShADadFf")
+    udp = site.flow("10.0.0.7", "203.0.113.5", 443, 9, proto="udp", conn_state="SF")
+    out = run(site.write(), tmp_path / "out")
+    verdicts = {flow["uid"]: flow for flow in map(json.loads, out["conn.ndjson"].splitlines())}
+    assert verdicts[tcp]["app.evidence"] == ["port:443/https"]
+    assert verdicts[udp]["app.protocol"] == "quic"
+    assert "server:203.0.113.5:443=quic" in verdicts[udp]["app.evidence"]
