@@ -30,6 +30,8 @@ def states(frame: pl.DataFrame, failed_states: Collection[str]) -> pl.Series:
     nobody = pl.Series([False]).new_from_index(0, frame.height)
     tcp = (frame["proto"] == "tcp").fill_null(False) if "proto" in there else nobody
     silent = (frame["resp_pkts"] == 0).fill_null(False) if "resp_pkts" in there else nobody
+    if "_detection" in there:
+        silent |= frame["_detection"].eq_missing("unanswered")
     if silent.any():
         rows = silent.arg_true().to_numpy()
         states[rows] = _STATES.index("one_way")

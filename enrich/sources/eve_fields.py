@@ -44,7 +44,9 @@ OWN: dict[str, dict[str, Type]] = {
         "app_proto_tc": _S,
         "app_proto_orig": _S,
         "vlan": pl.List(_I),
-        "flow": _object(pkts_toserver=_I, pkts_toclient=_I, bytes_toserver=_I, bytes_toclient=_I, start=_S, end=_S),
+        "flow": _object(
+            pkts_toserver=_I, pkts_toclient=_I, bytes_toserver=_I, bytes_toclient=_I, start=_S, end=_S, state=_S
+        ),
         "tcp": _object(tcp_flags_ts=_S, tcp_flags_tc=_S),
     },
     "http": {
@@ -91,6 +93,7 @@ OWN: dict[str, dict[str, Type]] = {
         ),
     },
     "ftp": {"ftp": _object(command=_S, command_data=_S, reply=pl.List(_S), completion_code=pl.List(_S))},
+    "smb": {"smb": _object(dialect=_S)},
     "rfb": {"rfb": _object(server_protocol_version=_VERSION, client_protocol_version=_VERSION)},
     "dhcp": {"dhcp": _object(hostname=_S, assigned_ip=_S, client_mac=_S, vendor_class_identifier=_S)},
 }
@@ -195,15 +198,19 @@ _EMPTY = (
 )
 # Suricata names each side's protocol apart where it found another there than in the whole, or none.
 _HALF = _KNOWN.is_not_null() & pl.any_horizontal(pl.col("app_proto_ts", "app_proto_tc").is_not_null())
+# What came back to a datagram that never made its flow more than new was no answer, but an error (ICMP).
+_UNANSWERED = (pl.col("proto") == "UDP") & (_at("flow", "state") == "new")
 COLUMNS: dict[str, dict[str, pl.Expr]] = {
     "conn": {
         "ts": seconds(_at("flow", "start")),
         # What a connection spoke before it went over to another, such as TLS, comes first.
         "service": pl.concat_str(pl.coalesce(pl.col("app_proto_orig") + ",", pl.lit("")), _KNOWN),
-        "_detection": pl.when(pl.col("app_proto") == "failed")
-        .then(pl.lit("failed"))
-        .when(_HALF)
+        "_detection": pl.when(_HALF)
         .then(pl.lit("half"))
+        .when(_UNANSWERED)
+        .then(pl.lit("unanswered"))
+        .when(pl.col("app_proto") == "failed")
+        .then(pl.lit("failed"))
         .when(_EMPTY)
         .then(pl.lit("empty")),
         "duration": (seconds(_at("flow", "end")) - seconds(_at("flow", "start"))).round(6),
@@ -240,6 +247,7 @@ COLUMNS: dict[str, dict[str, pl.Expr]] = {
         "client_protocol": _ALPN.list.first(),
     },
     "ssh": {"client": _banner("client"), "server": _banner("server")},
+    "smb": {"dialect": _at("smb", "dialect")},
     "smtp": {
         "helo": _at("smtp", "helo"),
         "mailfrom": _at("smtp", "mail_from"),

@@ -328,3 +328,15 @@ def test_bytes_are_zeeks_wherever_packets_are(both: list[tuple[dict[str, Any], d
 def test_states_are_zeeks_as_far_as_flags_tell(both: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
     states = [(ours["conn_state"], zeeks["conn_state"]) for ours, zeeks in both if ours["conn_state"] is not None]
     assert sum(a == b for a, b in states) > 0.9 * len(states)
+
+
+def test_a_datagram_that_only_an_error_answered_is_unanswered() -> None:
+    probe = {**flow(app_proto="failed", flow={"pkts_toserver": 1, "pkts_toclient": 1, "state": "new"}), "proto": "UDP"}
+    assert mapped("conn", probe)["_detection"] == "unanswered"
+    answered = {**probe, "flow": {**probe["flow"], "state": "established"}}
+    assert mapped("conn", answered)["_detection"] == "failed"
+
+
+def test_the_dialect_of_smb_is_read() -> None:
+    event = {"event_type": "smb", "proto": "TCP", "smb": {"id": 1, "dialect": "NT LM 0.12"}}
+    assert mapped("smb", event)["dialect"] == "NT LM 0.12"
