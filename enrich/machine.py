@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from contextlib import suppress
 
 _ALLOCATOR = "narenas:1,dirty_decay_ms:250,muzzy_decay_ms:0"
@@ -39,6 +40,11 @@ def _tell_glibc(function: str, *arguments: int) -> None:
 
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None)[function](*arguments)
+
+
+def let_interrupt() -> None:
+    """Let Ctrl-C end a read that waits for input: Polars' handler of that signal would have it begin again."""
+    signal.siginterrupt(signal.SIGINT, True)
 
 
 def use_cores(count: int) -> None:

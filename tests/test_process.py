@@ -154,6 +154,27 @@ def test_a_run_that_is_stopped_leaves_nothing_half_written(tmp_path: Path, numbe
     assert [item["outputs"] for item in record["files"]] == [["a.ndjson"], []]
 
 
+@pytest.mark.parametrize("arguments", [("run", "-"), ("lookup", "ip", "-")])
+@pytest.mark.parametrize("sent", [b"", b'{"ts": 1}\n'])
+def test_what_waits_for_standard_input_is_stopped(tmp_path: Path, arguments: tuple[str, ...], sent: bytes) -> None:
+    out = ("--out", str(tmp_path / "out")) if arguments[0] == "run" else ()
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([*PROGRAM, *arguments, *out], env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdin is not None and process.stderr is not None
+    process.stdin.write(sent)
+    process.stdin.flush()
+    waiting, deadline = Path(f"/proc/{process.pid}/wchan"), time.monotonic() + 10
+    while time.monotonic() < deadline and "pipe_read" not in waiting.read_text():  # where the system tells
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(timeout=30) == 130
+    finally:
+        process.kill()
+    assert process.stderr.read() == b"zeek-enrich: stopped; incomplete outputs were removed\n"
+    process.communicate()
+
+
 # ---- where it is seen
 
 

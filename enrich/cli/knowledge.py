@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from enrich.cli import parameters
+from enrich.machine import let_interrupt
 from enrich.process import EXIT_SOME
 
 
@@ -49,6 +50,7 @@ def lookup(what: tuple[str, ...], config: Path | None) -> None:
         record(found)
         return
     stream, wrong = sys.stdin.buffer, False
+    let_interrupt()
     while lines := stream.readlines(1 << 20):
         values = [line.rstrip(b"\r\n").decode("utf-8", "backslashreplace") for line in lines]
         for found in look_up(kind, rest[:-1], values, tables):

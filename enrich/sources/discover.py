@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from enrich.batch import Form
 from enrich.errors import ConfigError, OutputError, SourceError
+from enrich.machine import let_interrupt
 from enrich.sources.lines import BLOCK, head
 
 _COMPRESSED = re.compile(r"\.(?:gz|gzip|zst|zstd)$")
@@ -154,6 +155,7 @@ def _written(record: Path) -> list[str]:
 
 
 def _spool(spool: Path) -> Path:
+    let_interrupt()
     try:
         with spool.open("wb") as copy:
             stream: BinaryIO = sys.stdin.buffer
