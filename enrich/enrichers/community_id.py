@@ -6,6 +6,7 @@ Nearly every flow has its own, so this is worked out in columns, not a value at 
 from __future__ import annotations
 
 import io
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from enrich.sha1 import Words, digests
 
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
 _ICMP6 = 58
+_PORTED = [*_PROTOCOLS.values(), _ICMP6]
+"""What has ports, or what stands for them; of other protocols, addresses and number alone make the id."""
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", dtype=np.uint8)
 _PAIRS = np.stack([_BASE64.repeat(64), np.tile(_BASE64, 64)], axis=1).view(np.uint16).ravel()
 """The two base64 digits of each number of twelve bits, as one number of two bytes."""
@@ -67,20 +70,22 @@ def prepare(_: Resources) -> Work:
 
 
 def community_ids(flows: pl.DataFrame, orig: Added, resp: Added) -> pl.Series:
-    """The ids of flows (proto, orig_port, resp_port, and both addresses as numbers); null where a flow has none."""
+    """The ids of flows (proto, both ports, IP's protocol, and both addresses as numbers); null where one has none."""
     out = pl.Series("community_id", [None], pl.String).new_from_index(0, flows.height)
     proto = flows["proto"].replace_strict(_PROTOCOLS, default=None, return_dtype=pl.UInt8)
-    ported = proto.is_not_null() & flows["orig_port"].is_not_null() & flows["resp_port"].is_not_null()
-    usable, number = ported.to_numpy(), proto.fill_null(0).to_numpy().astype(np.uint32)
+    proto = proto.zip_with(proto.is_not_null(), flows["ip_protocol"])
+    ported = proto.is_in(_PORTED) & flows["orig_port"].is_not_null() & flows["resp_port"].is_not_null()
+    with_ports, number = ported.fill_null(False).to_numpy(), proto.fill_null(0).to_numpy().astype(np.uint32)
+    without = (~proto.is_in(_PORTED)).fill_null(False).to_numpy()
     widths = [side.column("width").to_numpy() for side in (orig, resp)]
     first, second = (
         _Ends(side.column("high").to_numpy(), side.column("low").to_numpy(), port.to_numpy().astype(np.uint32))
         for side, port in ((orig, flows["orig_port"].fill_null(0)), (resp, flows["resp_port"].fill_null(0)))
     )
-    for width in (FOUR, SIX):
+    for width, usable in product((FOUR, SIX), (with_ports, without)):
         rows = np.flatnonzero(usable & (widths[0] == width) & (widths[1] == width))
         if len(rows):
-            found = _texts(_hashes(width, number[rows], first.at(rows), second.at(rows)))
+            found = _texts(_hashes(width, number[rows], first.at(rows), second.at(rows), ports=usable is with_ports))
             out = found.alias(out.name) if len(rows) == flows.height else out.scatter(rows, found)
     return out
 
@@ -89,7 +94,10 @@ def _numbers(keys: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(ip_numbers(keys["address"])._asdict())
 
 
-def _hashes(width: int, number: Ports, orig: _Ends, resp: _Ends) -> list[Words]:
+def _hashes(width: int, number: Ports, orig: _Ends, resp: _Ends, *, ports: bool) -> list[Words]:
+    if not ports:
+        nothing = np.zeros_like(number)
+        orig, resp = orig._replace(port=nothing), resp._replace(port=nothing)
     if width == SIX:
         number = np.where(number == 1, np.uint32(_ICMP6), number)
     one_way, port = _answered(number, orig.port, resp.port)
@@ -102,7 +110,8 @@ def _hashes(width: int, number: Ports, orig: _Ends, resp: _Ends) -> list[Words]:
         words.append(before << np.uint32(16) | word >> np.uint32(16))
         before = word
     words.append(before << np.uint32(16) | number << np.uint32(8))
-    words.append(first.port << np.uint32(16) | second.port)
+    if ports:
+        words.append(first.port << np.uint32(16) | second.port)
     return digests(words, 4 * len(words))
 
 
@@ -148,9 +157,16 @@ ENRICHER = Enricher(
         "orig_port": pl.UInt16,
         "resp": pl.String,
         "resp_port": pl.UInt16,
+        "ip_protocol": pl.UInt8,
     },
     adds={"community_id": pl.String},
-    uses=(Use(("conn",), ("proto", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"), absent="community_id"),),
+    uses=(
+        Use(
+            ("conn",),
+            ("proto", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "_ip_protocol"),
+            absent="community_id",
+        ),
+    ),
     prepare=prepare,
     distinct=False,
 )

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import random
 from ipaddress import ip_address
+from pathlib import Path
 
 import plain
 import polars as pl
@@ -21,7 +22,8 @@ NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132, "icmp": 1}
 
 
 def ids(*flows: Flow | tuple[object, ...]) -> list[str | None]:
-    keys = pl.DataFrame(list(flows), schema=dict(ENRICHER.keys), orient="row")
+    rows = [flow if len(flow) == len(ENRICHER.keys) else (*flow, None) for flow in flows]
+    keys = pl.DataFrame(rows, schema=dict(ENRICHER.keys), orient="row")
     return ENRICHER.prepare(Tables())(keys).to_series().to_list()
 
 
@@ -103,3 +105,24 @@ def test_zeeks_own_ids_on_the_examples() -> None:
     flows = [(r["proto"], r["id.orig_h"], int(r["id.orig_p"]), r["id.resp_h"], int(r["id.resp_p"])) for r in records]
     assert ids(*flows) == [record["community_id"] for record in records]
     assert len(flows) > 800
+
+
+def test_what_has_no_ports_has_an_id_of_addresses_and_protocol() -> None:
+    there, back = ("unknown_transport", "192.0.2.9", 0, "192.0.2.1", 0), ("esp", "192.0.2.1", 7, "192.0.2.9", None)
+    message = bytes(2) + ip_address("192.0.2.1").packed + ip_address("192.0.2.9").packed + bytes([50, 0])
+    plain_id = "1:" + base64.b64encode(hashlib.sha1(message).digest()).decode()
+    assert ids((*there, 50), (*back, 50), (*there, None)) == [plain_id, plain_id, None]
+    six = ("unknown_transport", "2001:db8::9", 0, "2001:db8::1", 0, 47)
+    message = bytes(2) + ip_address("2001:db8::1").packed + ip_address("2001:db8::9").packed + bytes([47, 0])
+    assert ids(six) == ["1:" + base64.b64encode(hashlib.sha1(message).digest()).decode()]
+
+
+def test_as_zeek_has_it_of_what_has_no_ports(shared: Path) -> None:
+    logs = [path for path in (shared / "flows/zeek").glob("*/conn.log") if b"unknown_transport" in path.read_bytes()]
+    records = [r for log in logs for r in plain.records(log) if r["proto"] == "unknown_transport"]
+    flows = [
+        (r["proto"], r["id.orig_h"], int(r["id.orig_p"]), r["id.resp_h"], int(r["id.resp_p"]), int(r["ip_proto"]))
+        for r in records
+    ]
+    assert ids(*flows) == [record["community_id"] for record in records]
+    assert {flow[-1] for flow in flows} >= {50, 51, 103, 112, 132}
