@@ -11,6 +11,7 @@ import polars as pl
 
 from enrich import applications, names
 from enrich.enrichers import addresses, banners, ports, sites, user_agents
+from enrich.enrichers import applications as asserting
 from enrich.errors import ConfigError, meant
 from enrich.model import Enricher
 from enrich.tables import Tables
@@ -62,11 +63,10 @@ def _port(_: Sequence[str], values: Sequence[str], tables: Tables) -> list[Found
         }
     )
     found = _applied(ports.ENRICHER, keys, tables, "port.")
-    catalogue = applications.load(tables)
-    claims = [catalogue.by_port.get((port, proto)) for port, proto in keys.iter_rows()]
+    asserted = _applied(asserting.PORTS, keys, tables)
     return [
-        {"transport": proto, **row, "protocol": claim}
-        for (_, proto), row, claim in zip(keys.iter_rows(), found, claims, strict=True)
+        {"transport": proto, **row, "protocol": says["asserts"]}
+        for (_, proto), row, says in zip(keys.iter_rows(), found, asserted, strict=True)
     ]
 
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from enrich.errors import TableError
 from enrich.model import Resources
+from enrich.tables import read_csv
 
 REGISTRY, IN_USE = "ports/iana.csv", "ports/in_use.csv"
 
@@ -34,9 +35,22 @@ def expand(table: pl.DataFrame, name: str) -> pl.DataFrame:
     )
 
 
+_COLUMNS = ["port", "last_port", "transport", "name"]
+
+
 def services(resources: Resources) -> pl.DataFrame:
     """Service by port and transport: the site's own rows, then names in use, then IANA's."""
-    columns = ["port", "last_port", "transport", "name"]
-    layers = [expand(resources.csv(name).select(columns), name) for name in (IN_USE, REGISTRY)]
-    names = pl.concat(layers).unique(["port", "transport"], keep="first", maintain_order=True)
-    return names.rename({"name": "service"})
+    return _services([(resources.csv(name).select(_COLUMNS), name) for name in (IN_USE, REGISTRY)])
+
+
+def own_services(resources: Resources) -> pl.DataFrame:
+    """The same of the site's own rows alone."""
+    none = pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String))
+    own = [(path, name) for name in (IN_USE, REGISTRY) for path in resources.overlays(name)]
+    rows = [(pl.concat([none, read_csv(path)], how="diagonal").select(_COLUMNS), name) for path, name in own]
+    return _services([(none, IN_USE), *rows])
+
+
+def _services(layers: list[tuple[pl.DataFrame, str]]) -> pl.DataFrame:
+    names = pl.concat([expand(table, name) for table, name in layers])
+    return names.unique(["port", "transport"], keep="first", maintain_order=True).rename({"name": "service"})

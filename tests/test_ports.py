@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from enrich.enrichers.applications import PORTS
 from enrich.errors import TableError
 from enrich.ports import IN_USE, expand, services
 from enrich.tables import Tables
@@ -46,3 +47,10 @@ def test_a_row_without_a_port_is_named_by_its_line(tmp_path: Path) -> None:
         site(tmp_path, "80,,tcp,good,\n,,tcp,a,\n").csv(IN_USE)
     with pytest.raises(TableError, match=r"ours\.csv, line 5: every row needs a value in column port"):
         site(tmp_path, "# of the lab\n80,,tcp,good,\n\n,,tcp,a,\n").csv(IN_USE)
+
+
+def test_what_the_site_calls_a_port_is_what_it_asserts(tmp_path: Path) -> None:
+    tables = site(tmp_path, "443,,tcp,ssh,\n8080,8081,tcp,postgresql,\n80,,tcp,intranet,\n")
+    keys = pl.DataFrame({"port": pl.Series([443, 8081, 80, 22], dtype=pl.UInt16), "proto": "tcp"})
+    assert PORTS.prepare(tables)(keys).to_series().to_list() == ["ssh", "postgresql", "http", "ssh"]
+    assert PORTS.prepare(Tables())(keys).to_series().to_list()[0] == "tls"

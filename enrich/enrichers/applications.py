@@ -7,7 +7,7 @@ import polars as pl
 from enrich.applications import FOLDER, load
 from enrich.model import Enricher, Resources, Use, Work
 from enrich.names import host_name
-from enrich.ports import services
+from enrich.ports import own_services, services
 
 
 def _prepare_names(resources: Resources) -> Work:
@@ -27,12 +27,17 @@ def _prepare_names(resources: Resources) -> Work:
 
 def _prepare_ports(resources: Resources) -> Work:
     catalogue = load(resources)
-    named = services(resources).select("port", "transport", "service")
-    claimed = dict(catalogue.by_port)
-    for port, transport, service in named.iter_rows():
-        claim = catalogue.canonical(service)
-        if claim is not None and catalogue.runs_over(claim, transport):
-            claimed.setdefault((port, transport), claim)
+
+    def claims(named: pl.DataFrame) -> dict[tuple[int, str], str]:
+        found = {}
+        for port, transport, service in named.select("port", "transport", "service").iter_rows():
+            claim = catalogue.canonical(service)
+            if claim is not None and catalogue.runs_over(claim, transport):
+                found[port, transport] = claim
+        return found
+
+    # The site knows best what its ports are for; then what protocols claim, then what ports are called.
+    claimed = claims(services(resources)) | catalogue.by_port | claims(own_services(resources))
     known = pl.DataFrame(
         [(port, transport, name) for (port, transport), name in claimed.items()],
         schema={"port": pl.UInt16, "proto": pl.String, "asserts": pl.String},
