@@ -47,10 +47,13 @@ class Border:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        named = settings.get("local", [])
+        local = settings.get("local", [])
+        named = [local] if isinstance(local, str) else local
         try:
-            networks = [ipaddress.ip_network(text) for text in ([named] if isinstance(named, str) else named)]
-        except (TypeError, ValueError) as error:
+            if not isinstance(named, list) or not all(isinstance(text, str) for text in named):
+                raise ValueError(f"{local!r} is none")
+            networks = [ipaddress.ip_network(text) for text in named]
+        except ValueError as error:
             raise ConfigError(f"networks.local: expected networks such as 198.51.100.0/24: {error}") from error
 
         @lru_cache(maxsize=1 << 17)

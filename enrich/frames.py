@@ -93,6 +93,7 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
     file = single(Path(path))
     frames: list[pl.DataFrame] = []
     seen: set[str] = set()
+    there: set[str] = set()
     rejects: list[dict[str, Any]] = []
     for item in _items(file):
         if isinstance(item, Damage):
@@ -101,12 +102,16 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
         for part in [item.empty] if isinstance(item, Header) else item:
             if isinstance(part, Reject):
                 rejects.append(part.record())
-            elif log in (None, part.log):
+                continue
+            there.add(part.log)
+            if log in (None, part.log):
                 frames.append(_records(part))
                 seen.add(part.log)
     if rejects:
         first = f"line {rejects[0]['line']}: {rejects[0]['reason']}"
         warnings.warn(f"{path}: {len(rejects)} of its records could not be read; {first}", stacklevel=2)
+    if log is not None and not seen:
+        warnings.warn(f"{path}: holds no log called {log!r}; {meant(log, there) or 'it is empty'}", stacklevel=2)
     whole = pl.concat([frame for frame in frames if frame.width] or [pl.DataFrame()], how="diagonal_relaxed")
     if len(seen) == 1 and file.form is not Form.JSON:
         whole = whole.drop("_path", strict=False)
@@ -141,6 +146,8 @@ def _polars(values: pd.Series, kind: Type) -> pl.Series:
         known = _polars(values.cat.categories.to_series(), kind)
         codes = pl.Series(values.cat.codes.to_numpy().astype(np.int64))
         return known.gather(codes.set(codes < 0, None))
+    if values.dtype == object:
+        values = values.infer_objects()  # times that are objects
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
     if values.dtype.kind in "mM":

@@ -58,6 +58,8 @@ class Run:
         self.logs = logs.load(self.tables)
         self.report = Report()
         self.state = State(options.state) if options.state is not None else None
+        if options.state is not None and options.state.resolve() in {(options.out / name).resolve() for name in OWN}:
+            raise ConfigError(f"{options.state}: the run writes a file of this name itself; name another with --state")
 
     def __call__(self) -> Report:
         """Run. Raises EnrichError for what no single record is to blame for."""
@@ -148,6 +150,7 @@ class Run:
             what = f"what is there looks like a log, but {OURS}" if ours else "no Zeek or Suricata log is in the input"
             raise SourceError(f"nothing could be read{'' if told else f': {what}'}")
         self.folder.keep(file.path for file in files)
+        self.folder.keep([self.options.state] if self.options.state is not None else [])
         if twice := compressed_beside(files):
             more = f" (and {len(twice) - 1:,} more)" if len(twice) > 1 else ""
             beside = f"{twice[0].name}{more} is read beside a file of its name without the suffix"

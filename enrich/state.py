@@ -136,7 +136,7 @@ class State:
                     self._write(archive, name, kept)
                 self._write(archive, _TEXTS, pl.DataFrame({"text": survey.names.get(named).drop_nulls()}))
         except OSError as error:
-            raise OutputError.of(self.path, error) from error
+            raise OutputError.of(self.path, error, "--state") from error
 
     def _kept(self, survey: Survey, name: str, old: pl.DataFrame | None, now: int) -> pl.DataFrame:
         """Give a store what it held before (``old``), and choose what it is to hold the next time."""
@@ -185,7 +185,7 @@ class State:
                 )
             self._part.replace(self.path.resolve())
         except OSError as error:
-            raise OutputError.of(self.path, error) from error
+            raise OutputError.of(self.path, error, "--state") from error
         return notes
 
     def discard(self) -> None:

@@ -154,7 +154,7 @@ def findings(records: Sequence[Record]) -> None:
         for item in record["evidence"]:
             _indented(item, 7, "dim")
         flows = counted(record["flows"], "flow")
-        _indented(f"{_span(record)}; {flows}: {_few(record['uids'], 2)}", 7, "dim")
+        _indented(f"{_span(record)}; {flows}: {_few(record['uids'], 2, record['flows'])}", 7, "dim")
     console.print()
     counts = Counter((record["severity"], record["kind"]) for record in records)
     table = new_table("severity", "kind", "findings", right=("findings",))
@@ -192,10 +192,11 @@ def _uses(record: Record) -> list[str]:
     return list(dict.fromkeys(item["name"] or item["protocol"] for item in record.get("applications", [])))
 
 
-def _few(items: Iterable[str], most: int) -> str:
+def _few(items: Iterable[str], most: int, of: int = 0) -> str:
+    """Some of the items, and how many more there are: of those that are listed, or of so many as ``of`` says."""
     every = list(items)
-    more = len(every) - most
-    return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")
+    more = max(len(every), of) - len(every[:most])
+    return ", ".join(every[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _time(seconds: float | None) -> str:

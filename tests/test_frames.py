@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -223,3 +224,17 @@ def test_a_name_that_no_log_has_is_told() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         enrich.enrich_frame(conn, others={"http": conn})
+
+
+@pytest.mark.parametrize("form", [lambda ts: ts.astype(object), lambda ts: ts.map(str)])
+def test_times_as_objects_and_as_text_are_times(form: Callable[[pd.Series], pd.Series]) -> None:
+    logs = {name: enrich.read(ZEEK / f"{name}.log") for name in ("conn", "dns")}
+    expected = enrich.enrich_frame(logs["conn"], others={"dns": logs["dns"]})["resp.name"].tolist()
+    for frame in logs.values():
+        frame["ts"] = form(frame["ts"])
+    assert enrich.enrich_frame(logs["conn"], others={"dns": logs["dns"]})["resp.name"].tolist() == expected
+
+
+def test_a_log_that_is_not_in_a_file_is_told() -> None:
+    with pytest.warns(UserWarning, match="holds no log called 'nosuch'; there are: conn"):
+        assert enrich.read(ZEEK / "conn.log", log="nosuch").empty

@@ -382,3 +382,15 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     learn(link, ["a"], START)
     assert link.is_symlink()
     assert (tmp_path / "there" / "real.state").is_file()
+
+
+def test_a_state_is_none_of_a_run_s_own_outputs(tmp_path: Path, run: Run) -> None:
+    for name in ("rejects.ndjson", "run.json", "hosts.ndjson"):
+        outcome = run(ROOT / "examples/zeek/conn.log", "--state", tmp_path / "out" / name, out=tmp_path / "out")
+        assert outcome.status == 2
+        assert "the run writes a file of this name itself" in outcome.stderr
+        assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    outcome = run(ROOT / "examples/zeek/conn.log", "--state", tmp_path / "out" / "conn.ndjson", out=tmp_path / "out")
+    assert outcome.status == 2
+    assert "is an input, or the state" in outcome.stderr

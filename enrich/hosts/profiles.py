@@ -226,10 +226,13 @@ def _port_clue(found: PortRange) -> Clue:
 
 
 def _sure(applications: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Applications with the mean of their confidence, rounded as Python does."""
+    """Applications with the mean of their confidence, rounded as Python does.
+
+    Confidences have three decimals, and so has their sum, in whatever order they came.
+    """
     if applications is None:
         return None
-    means = applications["confidence"] / applications["flows"]
+    means = applications["confidence"].round(3) / applications["flows"]
     return applications.with_columns(pl.Series("confidence", [round(mean, 3) for mean in means]))
 
 

@@ -90,7 +90,7 @@ class Folder:
 
     def _opened(self, path: Path, compress: str = "none") -> OutFile:
         if path.parent.resolve() / path.name in self._inputs:
-            raise ConfigError(f"{path}: is an input; name another directory with --out")
+            raise ConfigError(f"{path}: is an input, or the state; name another directory with --out")
         self._tidy(path.parent)
         out = OutFile(path, compress)
         self._open.append(out)

@@ -91,7 +91,10 @@ def _reason(line: bytes) -> str:
 
 
 def seconds(values: pl.Expr) -> pl.Expr:
-    """Epoch seconds of a time written as a number or in ISO 8601, microseconds kept; null for anything else."""
+    """Epoch seconds of a time written as a number or in ISO 8601, microseconds kept; null for anything else.
+
+    Between date and time may be a blank (RFC 3339 section 5.6).
+    """
     return values.map_batches(_seconds, return_dtype=pl.Float64)
 
 
@@ -100,6 +103,8 @@ _FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%
 
 def _seconds(values: pl.Series) -> pl.Series:
     out = values.cast(pl.Float64, strict=False)
+    if out.null_count() > values.null_count():
+        values = values.str.replace("^([0-9]{4}-[0-9]{2}-[0-9]{2}) ", "${1}T")
     for form in _FORMATS:  # each is tried on what is left
         left = (out.is_null() & values.is_not_null()).arg_true()
         if not left.len():

@@ -89,7 +89,7 @@ def test_an_input_is_never_written_over(folder: Folder, tmp_path: Path) -> None:
     (folder.root / "link").symlink_to(folder.root / "conn.log")
     folder.keep([folder.root / "link", tmp_path / "a" / ".." / "a" / "b" / "conn.log"])
     for name in ("conn.log", "link"):
-        with pytest.raises(ConfigError, match="is an input; name another directory with --out"):
+        with pytest.raises(ConfigError, match="is an input, or the state; name another directory with --out"):
             folder.open(PurePosixPath(name))
     (tmp_path / "other").symlink_to(folder.root)
     again = Folder(tmp_path / "other")
