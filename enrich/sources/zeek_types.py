@@ -93,7 +93,9 @@ def known_types(batch: Batch, names: Collection[str]) -> pl.DataFrame:
     frame = batch.frame
     if batch.form is Form.EVE:
         return frame
-    frame = frame.drop(name for name in frame.columns if name.startswith("_"))
+    hidden = [name for name in frame.columns if name.startswith("_")]
+    if hidden:
+        frame = frame.drop(hidden)
     if batch.form is Form.JSON:
         return frame
     other = [name for name in frame.columns if name in names and frame.schema[name] != field_type(name)]
