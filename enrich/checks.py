@@ -40,9 +40,9 @@ class Result:
 def check_tables(tables: Tables, names: tuple[str, ...] = (), recog: Path | None = None) -> Iterator[Result]:
     """Check the tables whose name begins with one of ``names``, and the site's own over them; without, all there is.
 
-    All there is includes the site's databases, and everything together, as a run loads it.
-    The shipped ones are checked as they are shipped: what a site's own say instead is no fault of theirs. Raises
-    ConfigError for a name that no table's begins with, before anything is checked.
+    All there is includes the site's databases, and everything together, as a run loads it. The shipped ones are
+    checked as they are shipped: what a site's own say instead is no fault of theirs. Raises ConfigError for a name that
+    no table's begins with, before anything is checked.
     """
     known = sorted({*_shipped(tables)})
     for wanted in names:

@@ -111,7 +111,8 @@ def read(path: str | Path, log: str | None = None) -> pd.DataFrame:
         first = f"line {rejects[0]['line']}: {rejects[0]['reason']}"
         warnings.warn(f"{path}: {len(rejects)} of its records could not be read; {first}", stacklevel=2)
     if log is not None and not seen:
-        warnings.warn(f"{path}: holds no log called {log!r}; {meant(log, there) or 'it is empty'}", stacklevel=2)
+        told = meant(log, there) if there else "it is empty"
+        warnings.warn(f"{path}: holds no log called {log!r}; {told}", stacklevel=2)
     whole = pl.concat([frame for frame in frames if frame.width] or [pl.DataFrame()], how="diagonal_relaxed")
     if len(seen) == 1 and file.form is not Form.JSON:
         whole = whole.drop("_path", strict=False)

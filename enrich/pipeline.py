@@ -149,8 +149,8 @@ class Run:
             ours = any(item.reason == OURS for item in self.report.skipped)
             what = f"what is there looks like a log, but {OURS}" if ours else "no Zeek or Suricata log is in the input"
             raise SourceError(f"nothing could be read{'' if told else f': {what}'}")
-        self.folder.keep(file.path for file in files)
-        self.folder.keep([self.options.state] if self.options.state is not None else [])
+        state = [self.options.state] if self.options.state is not None else []
+        self.folder.keep([*(file.path for file in files), *state])
         if twice := compressed_beside(files):
             more = f" (and {len(twice) - 1:,} more)" if len(twice) > 1 else ""
             beside = f"{twice[0].name}{more} is read beside a file of its name without the suffix"

@@ -39,8 +39,12 @@ _COLUMNS = ["port", "last_port", "transport", "name"]
 
 
 def services(resources: Resources) -> pl.DataFrame:
-    """Service by port and transport: the site's own rows, then names in use, then IANA's."""
-    return _services([(resources.csv(name).select(_COLUMNS), name) for name in (IN_USE, REGISTRY)])
+    """Service by port and transport, once a run: the site's own rows, then names in use, then IANA's."""
+
+    def build() -> pl.DataFrame:
+        return _services([(resources.csv(name).select(_COLUMNS), name) for name in (IN_USE, REGISTRY)])
+
+    return resources.shared("services by port", build)
 
 
 def own_services(resources: Resources) -> pl.DataFrame:

@@ -235,6 +235,9 @@ def test_times_as_objects_and_as_text_are_times(form: Callable[[pd.Series], pd.S
     assert enrich.enrich_frame(logs["conn"], others={"dns": logs["dns"]})["resp.name"].tolist() == expected
 
 
-def test_a_log_that_is_not_in_a_file_is_told() -> None:
+def test_a_log_that_is_not_in_a_file_is_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="holds no log called 'nosuch'; there are: conn"):
         assert enrich.read(ZEEK / "conn.log", log="nosuch").empty
+    (tmp_path / "conn.log").touch()
+    with pytest.warns(UserWarning, match="holds no log called 'conn'; it is empty$"):
+        assert enrich.read(tmp_path / "conn.log", log="conn").empty
